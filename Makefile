@@ -1,0 +1,35 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamp is younger than setup.py once the installation is whole: an interrupted one starts again.
+$(VENV)/.installed: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "pip>=24"
+	$(BIN)/pip install --disable-pip-version-check --progress-bar off --quiet -e ".[dev]"
+	touch $@
+
+install: $(VENV)/.installed  ## the virtual environment, with everything in it
+
+demo: install  ## the whole workflow on this machine, with its output in out/demo
+	$(BIN)/scones demo --out out/demo
+
+test: install  ## unit, functional and end-to-end tests
+	$(BIN)/python -m pytest
+
+lint: install  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install  ## speed and memory, beside what a user would do otherwise
+	$(BIN)/python -m tests.bench
+
+clean:  ## remove what was built, not what was trained
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help install demo test lint bench clean
