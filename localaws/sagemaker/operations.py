@@ -1,0 +1,111 @@
+"""The registry of SageMaker operations, and what several of them share.
+
+A handler is a function `(service, request) -> answer` with the request already checked against botocore's
+service model. It is registered by its operation's name:
+
+    @operation("DescribeModel")
+    def describe_model(service: SageMakerService, request: Document) -> Document: ...
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from localaws.sagemaker.errors import ValidationError
+
+if TYPE_CHECKING:
+    from localaws.sagemaker.service import SageMakerService
+
+Document = dict[str, Any]
+Handler = Callable[["SageMakerService", Document], Document]
+
+HANDLERS: dict[str, Handler] = {}
+
+
+def operation(name: str) -> Callable[[Handler], Handler]:
+    """Registers the handler of a SageMaker operation."""
+
+    def register(handler: Handler) -> Handler:
+        HANDLERS[name] = handler
+        return handler
+
+    return register
+
+
+def now() -> float:
+    """The time as SageMaker's protocol carries it: epoch seconds, to the millisecond."""
+    return round(time.time(), 3)
+
+
+def public(document: Document) -> Document:
+    """The document without its inner members, and without those that are None."""
+    return {key: value for key, value in document.items() if not key.startswith("_") and value is not None}
+
+
+def tags_of(request: Document) -> list[Document]:
+    return list(request.get("Tags") or [])
+
+
+def page(
+    documents: list[Document],
+    request: Document,
+    *,
+    member: str,
+    summary: Callable[[Document], Document],
+    sort: dict[str, str] | None = None,
+    name: str | None = None,
+    default_limit: int = 100,
+) -> Document:
+    """Answers a List operation: filters, sorts, cuts a page, and says how to get the next.
+
+    Args:
+        documents: oldest first.
+        member: the answer's member, such as `TrainingJobSummaries`.
+        summary: a document as it is listed.
+        sort: what `SortBy` may say → the document's member; the first is the default.
+        name: the member that `NameContains` looks into.
+
+    Filters taken from the request where it has them: `NameContains`, `StatusEquals` (against the member
+    that ends in `Status`), `CreationTimeAfter/Before`, `LastModifiedTimeAfter/Before`.
+    """
+    kept = [document for document in documents if _matches(document, request, name)]
+    keys = sort or {"CreationTime": "CreationTime"}
+    key = keys.get(request.get("SortBy", ""), next(iter(keys.values())))
+    kept.sort(key=lambda document: document.get(key) or 0, reverse=_descending(request, key))
+    start = _decode_token(request.get("NextToken"))
+    limit = request.get("MaxResults", default_limit)
+    answer: Document = {member: [public(summary(document)) for document in kept[start : start + limit]]}
+    if start + limit < len(kept):
+        answer["NextToken"] = base64.urlsafe_b64encode(json.dumps(start + limit).encode()).decode()
+    return answer
+
+
+def _descending(request: Document, key: str) -> bool:
+    default = "Ascending" if key.endswith("Name") else "Descending"
+    return request.get("SortOrder", default) == "Descending"
+
+
+def _matches(document: Document, request: Document, name: str | None) -> bool:
+    if name and request.get("NameContains") and request["NameContains"].lower() not in document[name].lower():
+        return False
+    wanted = request.get("StatusEquals")
+    if wanted and wanted not in (value for key, value in document.items() if key.endswith("Status")):
+        return False
+    for moment in ("CreationTime", "LastModifiedTime"):
+        value = document.get(moment, 0)
+        if value < request.get(f"{moment}After", 0) or value > request.get(f"{moment}Before", float("inf")):
+            return False
+    return True
+
+
+def _decode_token(token: str | None) -> int:
+    if not token:
+        return 0
+    try:
+        return int(json.loads(base64.urlsafe_b64decode(token)))
+    except (ValueError, TypeError) as error:
+        raise ValidationError(f"NextToken {token!r} was not given out by this service.") from error

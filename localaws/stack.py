@@ -1,0 +1,84 @@
+"""What every part of the local AWS is handed: where the stack is, and how to reach its services."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from localaws.sagemaker.store import Store
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+
+
+def client_environment(endpoint_url: str, region: str = REGION) -> dict[str, str]:
+    """The variables that make any AWS client talk to this stack instead of AWS."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": region,
+        "AWS_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One running local AWS.
+
+    Attributes:
+        root: the state folder; each service keeps what is its own in a folder below it.
+        port: the gateway's port on 127.0.0.1.
+        store: SageMaker's documents.
+    """
+
+    root: Path
+    port: int
+    store: Store
+    region: str = REGION
+    account: str = ACCOUNT
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def folder(self, *names: str) -> Path:
+        """A folder of the stack's own, made if it is not there."""
+        path = self.root.joinpath(*names)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def arn(self, resource: str, service: str = "sagemaker") -> str:
+        """`arn("pipeline/x")` is `arn:aws:sagemaker:<region>:<account>:pipeline/x`."""
+        return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+    def client(self, service: str, **config: Any) -> Any:
+        """A boto3 client that talks to this stack over HTTP, as any other client of it would.
+
+        Clients are thread-safe but slow to make: keep what you make. `config` goes to botocore's Config.
+        """
+        import boto3
+        from botocore.config import Config
+
+        session = boto3.session.Session(
+            aws_access_key_id="local", aws_secret_access_key="local", region_name=self.region
+        )
+        settings = {"retries": {"max_attempts": 3, "mode": "standard"}, "max_pool_connections": 32, **config}
+        return session.client(service, endpoint_url=self.endpoint_url, config=Config(**settings))
+
+    def client_environment(self) -> dict[str, str]:
+        """What a child process needs to talk to this stack."""
+        return client_environment(self.endpoint_url, self.region)
+
+    def child_environment(self) -> dict[str, str]:
+        """A small clean environment for a child process: a path, a locale, and the way to this stack."""
+        kept = {
+            name: os.environ[name]
+            for name in ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
+            if name in os.environ
+        }
+        return kept | self.client_environment()
