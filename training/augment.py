@@ -1,0 +1,93 @@
+"""Random changes to a batch of images that leave the class as it is, all on tensors.
+
+Images are float [N, 3, H, W] in 0..1. Every random number comes from the given generator, so that a seed
+decides them. `strength` scales how far a change may go; 0 leaves the images as they are.
+"""
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+# How the weights of red, green and blue make up brightness (ITU-R BT.601).
+LUMA = (0.299, 0.587, 0.114)
+
+
+def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
+    return torch.empty(count).uniform_(low, high, generator=generator)
+
+
+def flip(images: Tensor, generator: Generator) -> Tensor:
+    """Mirrors half of the images left to right."""
+    chosen = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(chosen[:, None, None, None].to(images.device), images.flip(3), images)
+
+
+def affine(images: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Rotation up to 15 degrees, scale 0.85..1.18, shear and shift up to 1/8 of the side, at strength 1."""
+    count = len(images)
+    angle = _uniform(count, -0.26, 0.26, generator) * strength
+    scale = torch.exp(_uniform(count, -0.16, 0.16, generator) * strength)
+    shear = _uniform(count, -0.15, 0.15, generator) * strength
+    shift = _uniform(2 * count, -0.25, 0.25, generator).view(count, 2) * strength
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    theta = torch.stack(
+        [
+            torch.stack([cos * scale, (shear - sin) * scale, shift[:, 0]], 1),
+            torch.stack([sin * scale, cos * scale, shift[:, 1]], 1),
+        ],
+        1,
+    ).to(images.device)
+    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return functional.grid_sample(
+        images, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+
+
+def colour(images: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Brightness, contrast and saturation by factors of up to 1.4 or down to 0.6, at strength 1."""
+    count = len(images)
+
+    def factor() -> Tensor:
+        return (1 + _uniform(count, -0.4, 0.4, generator) * strength).view(-1, 1, 1, 1).to(images.device)
+
+    images = images * factor()
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = mean + (images - mean) * factor()
+    weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
+    grey = (images * weights).sum(1, keepdim=True)
+    return (grey + (images - grey) * factor()).clamp_(0, 1)
+
+
+def cutout(images: Tensor, size: int, generator: Generator) -> Tensor:
+    """Greys out a square of `size` pixels at a random place (DeVries and Taylor, 2017, arXiv:1708.04552)."""
+    if size <= 0:
+        return images
+    count, _, height, width = images.shape
+    top = torch.randint(-(size // 2), height - size // 2, (count, 1, 1, 1), generator=generator)
+    left = torch.randint(-(size // 2), width - size // 2, (count, 1, 1, 1), generator=generator)
+    rows, columns = torch.arange(height).view(1, 1, -1, 1), torch.arange(width).view(1, 1, 1, -1)
+    hole = (rows >= top) & (rows < top + size) & (columns >= left) & (columns < left + size)
+    return images.masked_fill(hole.to(images.device), 0.5)
+
+
+def mixup(images: Tensor, targets: Tensor, alpha: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Blends each image and its target with another's (Zhang et al., 2017, arXiv:1710.09412).
+
+    One share for the whole batch, drawn from Beta(alpha, alpha) as a ratio of two gamma draws.
+    """
+    if alpha <= 0:
+        return images, targets
+    concentration = torch.full((2,), alpha)
+    first, second = torch._standard_gamma(concentration, generator=generator).tolist()
+    share = first / max(first + second, 1e-12)
+    order = torch.randperm(len(images), generator=generator).to(images.device)
+    return images.lerp(images[order], share), targets.lerp(targets[order], share)
+
+
+def augment(images: Tensor, strength: float, generator: Generator) -> Tensor:
+    """The changes of one training batch: flip, affine, colour, cutout."""
+    images = flip(images, generator)
+    if strength <= 0:
+        return images
+    images = colour(affine(images, strength, generator), strength, generator)
+    return cutout(images, round(images.shape[-1] / 4 * strength), generator)

@@ -1,0 +1,85 @@
+"""Reads a channel: a folder of images and the `.lst` file that labels them, into one tensor."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+
+class ChannelError(Exception):
+    """A channel that cannot be trained on; the message says which file or line, and what to do."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """`images` is uint8 [N, 3, H, W]; `labels` is int64 [N], 0-based in the order of the classes."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Tensor) -> "Channel":
+        return Channel(self.images[indices], self.labels[indices])
+
+
+def read_list(path: Path, classes: int) -> list[tuple[int, str]]:
+    """(label, file name) of each line of a `.lst` file: tab-separated `index`, `label`, `file name`."""
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        fields = line.split("\t")
+        try:
+            _, label, name = int(fields[0]), int(float(fields[1])), fields[2].strip()
+        except (IndexError, ValueError):
+            raise ChannelError(
+                f"{path} line {number}: index, label and file name separated by tabs expected, not {line!r}"
+            ) from None
+        if not 0 <= label < classes:
+            raise ChannelError(
+                f"{path} line {number}: label {label} is outside 0..{classes - 1}: the hyperparameter "
+                f"'classes' names {classes}"
+            )
+        rows.append((label, name))
+    return rows
+
+
+def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """RGB pixels, uint8 [H, W, 3], resized to `size` (width, height) if one is given."""
+    with Image.open(path) as image:
+        rgb = image.convert("RGB")
+    if size is not None and rgb.size != size:
+        rgb = rgb.resize(size, Image.Resampling.BICUBIC)
+    return np.asarray(rgb)
+
+
+def read_channel(folder: Path, classes: int, size: tuple[int, int] | None = None) -> Channel:
+    """Everything that the channel's `.lst` file lists; raises ChannelError.
+
+    Without `size` (width, height) the first image decides, and the others are resized to it.
+    """
+    lists = sorted(folder.glob("*.lst"))
+    if len(lists) != 1:
+        found = "none" if not lists else ", ".join(path.name for path in lists)
+        raise ChannelError(
+            f"{folder} must hold one .lst file, not {found}: is it a channel that processing.prepare wrote?"
+        )
+    rows = read_list(lists[0], classes)
+    if not rows:
+        raise ChannelError(f"{lists[0]} lists no images: nothing to learn from")
+    pixels = []
+    for _, name in rows:
+        try:
+            pixels.append(read_image(folder / name, size))
+        except FileNotFoundError:
+            raise ChannelError(f"{folder / name} is missing, though {lists[0].name} lists it") from None
+        except (UnidentifiedImageError, OSError) as error:
+            raise ChannelError(f"{folder / name} cannot be read as an image: {error}") from None
+        size = size or (pixels[0].shape[1], pixels[0].shape[0])
+    images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
+    return Channel(images, torch.tensor([label for label, _ in rows], dtype=torch.int64))

@@ -1,0 +1,136 @@
+"""What the PyTorch inference container calls: `model_fn`, `input_fn`, `predict_fn`, `output_fn`.
+
+Shipped in the model's `code/` folder beside `model.py`.
+"""
+
+import io
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the model container
+    from training.model import ModelCard, Network, load_model, logits
+else:
+    from model import ModelCard, Network, load_model, logits
+
+try:  # the container's own base error carries the HTTP status that its server answers with
+    from sagemaker_inference.errors import BaseInferenceToolkitError as _ServerError  # type: ignore[import-not-found]
+except ImportError:
+    _ServerError = Exception
+
+IMAGE_TYPES = ("image/png", "image/jpeg", "application/x-image")
+ARRAY_TYPE = "application/x-npy"
+# Far more than a classifier of small images needs; decoding is refused above it, before it costs memory.
+MAX_PIXELS = int(os.environ.get("MAX_IMAGE_PIXELS", 64_000_000))
+MAX_IMAGES = 1024
+
+
+class ImageError(ValueError, _ServerError):
+    """A request body that is not what its content type says: the client's mistake."""
+
+    status_code = 400
+    phrase = "Bad Request"
+
+    def __init__(self, message: str) -> None:
+        ValueError.__init__(self, message)
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Images:
+    """RGB images, each uint8 [H, W, 3]; `many` says whether the answer is a list of answers."""
+
+    pixels: list[np.ndarray]
+    many: bool = False
+
+
+@dataclass(frozen=True)
+class Classifier:
+    network: Network
+    card: ModelCard
+
+
+def model_fn(model_dir: str) -> Classifier:
+    """The classifier of an unpacked model.tar.gz. Raises ModelError if it is not one."""
+    return Classifier(*load_model(Path(model_dir)))
+
+
+def decode_image(body: bytes) -> np.ndarray:
+    try:
+        with Image.open(io.BytesIO(body), formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(
+                    f"the image has {image.width} x {image.height} pixels; at most {MAX_PIXELS} are taken"
+                )
+            return np.asarray(image.convert("RGB"))
+    except ImageError:
+        raise
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ImageError(f"the body is no readable PNG or JPEG image: {error}") from None
+
+
+def decode_array(body: bytes) -> Images:
+    """A NumPy .npy file: uint8 [H, W], [H, W, 3] or, for many images, [N, H, W, 3]."""
+    try:
+        array = np.load(io.BytesIO(body), allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ImageError(f"the body is no readable .npy file: {error}") from None
+    if array.dtype != np.uint8 or array.size == 0:
+        raise ImageError(f"the array must be of uint8 and not empty, not {array.dtype} {list(array.shape)}")
+    if array.ndim == 2:
+        array = np.repeat(array[:, :, None], 3, axis=2)
+    if array.ndim not in (3, 4) or array.shape[-1] != 3:
+        raise ImageError(
+            f"the array's shape must be [H, W], [H, W, 3] or [N, H, W, 3], not {list(array.shape)}"
+        )
+    if array.ndim == 3:
+        return Images([array])
+    if len(array) > MAX_IMAGES:
+        raise ImageError(f"{len(array)} images in one request; at most {MAX_IMAGES} are taken")
+    return Images(list(array), many=True)
+
+
+def input_fn(body: Any, content_type: str) -> Images:
+    """The images of a request's body. Raises ImageError, a ValueError, if they cannot be had."""
+    kind = content_type.split(";")[0].strip().lower()
+    if kind in IMAGE_TYPES:
+        return Images([decode_image(bytes(body))])
+    if kind == ARRAY_TYPE:
+        return decode_array(bytes(body))
+    raise ImageError(
+        f"content type {content_type!r} is not taken; send one of {', '.join((*IMAGE_TYPES, ARRAY_TYPE))}"
+    )
+
+
+def to_tensor(images: Images, size: tuple[int, int]) -> torch.Tensor:
+    """uint8 [N, 3, H, W], each image resized to `size` (width, height) if it has another."""
+    fitting = []
+    for pixels in images.pixels:
+        if (pixels.shape[1], pixels.shape[0]) != size:
+            pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+        fitting.append(pixels)
+    return torch.from_numpy(np.stack(fitting)).permute(0, 3, 1, 2)
+
+
+@torch.inference_mode()
+def predict_fn(data: Images, model: Classifier) -> np.ndarray:
+    """Probabilities, float32: [classes] for one image, [N, classes] for many."""
+    answers = logits(
+        model.network, to_tensor(data, model.card.image_size), flip_average=model.card.flip_average
+    )
+    probabilities = torch.softmax(answers.float() / model.card.temperature, dim=1).numpy()
+    return probabilities if data.many else probabilities[0]
+
+
+def output_fn(prediction: np.ndarray, accept: str = "application/json") -> str:
+    """The probabilities as JSON: a list of them, or a list of such lists."""
+    kinds = [kind.split(";")[0].strip().lower() for kind in accept.split(",")]
+    if not {"application/json", "application/*", "*/*", ""} & set(kinds):
+        raise ImageError(f"answers are application/json, not {accept!r}")
+    return json.dumps(prediction.tolist())

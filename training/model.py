@@ -1,0 +1,157 @@
+"""The network, and how it is kept in a folder: `model.pt` (weights) beside `model.json` (everything else).
+
+Shipped into the model's `code/` folder next to `inference.py`, so it imports nothing but torch and the
+standard library.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+WEIGHTS = "model.pt"
+CARD = "model.json"
+
+
+class ModelError(Exception):
+    """A folder that holds no model of ours, or half of one."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What must be known of a network besides its weights; `model.json` is this, as JSON.
+
+    `image_size` is (width, height) in pixels. `temperature` divides the logits before the softmax.
+    `threshold` is the recommended confidence under which an answer goes to a person.
+    """
+
+    classes: tuple[str, ...]
+    image_size: tuple[int, int] = (32, 32)
+    width: int = 32
+    temperature: float = 1.0
+    flip_average: bool = True
+    threshold: float | None = None
+    trained: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelCard":
+        """Unknown keys are ignored: an older server reads a newer card."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        values = {key: value for key, value in json.loads(text).items() if key in known}
+        values["classes"] = tuple(values["classes"])
+        if "image_size" in values:
+            width, height = values["image_size"]
+            values["image_size"] = (int(width), int(height))
+        return cls(**values)
+
+
+def conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions around which the input is carried (He et al., 2015, arXiv:1512.03385)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = conv(channels, channels), nn.BatchNorm2d(channels)
+        self.conv2, self.norm2 = conv(channels, channels), nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.norm1(self.conv1(x)))
+        return functional.relu(x + self.norm2(self.conv2(y)))
+
+
+class Network(nn.Module):
+    """A small residual network for small images.
+
+    Takes float images [N, 3, H, W] with values in 0..1 and returns logits [N, classes]. The channel
+    means and deviations of the training images are buffers of it, so nothing outside normalises.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, classes: int, width: int = 32, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.full((1, 3, 1, 1), 0.5))
+        self.register_buffer("std", torch.full((1, 3, 1, 1), 0.25))
+        stages: list[nn.Module] = []
+        inputs = 3
+        for stage in range(3):
+            channels = width * 2**stage
+            stages += [conv(inputs, channels), nn.BatchNorm2d(channels), nn.ReLU(), Block(channels)]
+            if stage < 2:
+                stages.append(nn.MaxPool2d(2))
+            inputs = channels
+        self.features = nn.Sequential(*stages)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(inputs, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.features((images - self.mean) / self.std)
+        return self.head(self.dropout(x.amax(dim=(2, 3))))
+
+
+def logits(network: nn.Module, images: Tensor, *, flip_average: bool) -> Tensor:
+    """Logits [N, classes] of uint8 images [N, 3, H, W]: the one forward pass of evaluation and serving.
+
+    With `flip_average` each image is seen as it is and mirrored, and the two logits are averaged.
+    """
+    pixels = images.float() / 255
+    if not flip_average:
+        return network(pixels)
+    both = network(torch.cat([pixels, pixels.flip(3)]))
+    return (both[: len(pixels)] + both[len(pixels) :]) / 2
+
+
+def build(card: ModelCard) -> Network:
+    return Network(len(card.classes), card.width)
+
+
+def save_model(folder: Path, network: nn.Module, card: ModelCard) -> None:
+    """Writes the two files; `model.json` last, so that a folder with a card is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / (WEIGHTS + ".tmp")
+    torch.save({name: value.cpu() for name, value in network.state_dict().items()}, temporary)
+    temporary.replace(folder / WEIGHTS)
+    temporary = folder / (CARD + ".tmp")
+    temporary.write_text(card.to_json(), encoding="utf-8")
+    temporary.replace(folder / CARD)
+
+
+def load_model(folder: Path) -> tuple[Network, ModelCard]:
+    """The network (in evaluation mode, on the CPU) and its card.
+
+    Raises ModelError if a file is missing or does not fit. Weights are read by torch's restricted
+    unpickler (`weights_only=True`): a model file cannot run code.
+    """
+    try:
+        card = ModelCard.from_json((folder / CARD).read_text(encoding="utf-8"))
+        weights = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
+        network = build(card)
+        network.load_state_dict(weights)
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{error.filename} is missing: {folder} is not the content of a model.tar.gz"
+        ) from None
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{folder} holds no usable model: {error}") from error
+    return network.eval(), card
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """Splits `bicycle,motorcycle`. Raises ValueError on fewer than two or on a name given twice."""
+    names: Sequence[str] = [name.strip() for name in text.split(",") if name.strip()]
+    if len(names) < 2 or len(set(names)) != len(names):
+        raise ValueError(f"at least two different class names, separated by commas, are needed, not {text!r}")
+    return tuple(names)
