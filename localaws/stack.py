@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+CREDENTIAL = "local"  # both halves of it; nobody checks signatures here
 
 
 def client_environment(endpoint_url: str, region: str = REGION) -> dict[str, str]:
     """The variables that make any AWS client talk to this stack instead of AWS."""
     return {
         "AWS_ENDPOINT_URL": endpoint_url,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_ACCESS_KEY_ID": CREDENTIAL,
+        "AWS_SECRET_ACCESS_KEY": CREDENTIAL,
         "AWS_DEFAULT_REGION": region,
         "AWS_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -65,7 +66,7 @@ class Stack:
         from botocore.config import Config
 
         session = boto3.session.Session(
-            aws_access_key_id="local", aws_secret_access_key="local", region_name=self.region
+            aws_access_key_id=CREDENTIAL, aws_secret_access_key=CREDENTIAL, region_name=self.region
         )
         settings = {"retries": {"max_attempts": 3, "mode": "standard"}, "max_pool_connections": 32, **config}
         return session.client(service, endpoint_url=self.endpoint_url, config=Config(**settings))

@@ -17,7 +17,10 @@ class ValidationError(SageMakerError):
 
 
 class ResourceNotFoundError(SageMakerError):
-    """The named resource is not there. Newer operations say ResourceNotFound, older ones ValidationException."""
+    """The named resource is not there.
+
+    Newer operations say so; older ones, such as DescribeTrainingJob, answer a ValidationException.
+    """
 
     code = "ResourceNotFound"
 

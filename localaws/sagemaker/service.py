@@ -5,16 +5,15 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-from datetime import datetime
 from functools import cache
 from typing import Any
 
 import botocore.session
-from botocore.model import OperationModel, Shape
-from botocore.validate import ParamValidator
 from werkzeug import Request, Response
 
+from localaws.sagemaker.checks import check_request
 from localaws.sagemaker.errors import SageMakerError, UnknownOperationError, ValidationError
+from localaws.sagemaker.events import Listener, event
 from localaws.sagemaker.operations import HANDLERS
 from localaws.stack import Stack
 
@@ -37,13 +36,19 @@ MODULES = (
 
 
 class SageMakerService:
-    """Answers SageMaker's API and, through `localaws.sagemaker.runtime`, SageMaker Runtime's."""
+    """Answers SageMaker's API and, through `localaws.sagemaker.runtime`, SageMaker Runtime's.
+
+    Attributes:
+        stack: where it runs.
+        store: SageMaker's documents; `store.wait_for(predicate)` waits for a change without polling.
+        listeners: called with each state-change event, in the shape that SageMaker puts on EventBridge.
+    """
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.store = stack.store
+        self.listeners: list[Listener] = []
         self._modules = [importlib.import_module(name) for name in MODULES]
-        self._validator = ParamValidator()
 
     def start(self) -> None:
         for module in self._modules:
@@ -66,7 +71,7 @@ class SageMakerService:
             return _answer(200, self.call(name, _body(request)))
         except SageMakerError as error:
             return _answer(error.status, {"__type": error.code, "message": str(error)})
-        except Exception:  # noqa: BLE001 - the last line of defence: a server must answer; the log has the trace
+        except Exception:  # the last line of defence: a server must answer; the log has the trace
             log.exception("%s failed", name)
             message = f"{name} failed inside the local SageMaker; its server log says why."
             return _answer(500, {"__type": "InternalFailure", "message": message})
@@ -79,17 +84,20 @@ class SageMakerService:
             known = name in model.operation_names
             what = "is not one that the local SageMaker has" if known else "is no operation of SageMaker"
             raise UnknownOperationError(f"{name or 'A request without X-Amz-Target'} {what}.")
-        operation = model.operation_model(name)
-        self._validate(operation, request)
+        check_request(model.operation_model(name), request)
         return handler(self, request)
 
-    def _validate(self, operation: OperationModel, request: Document) -> None:
-        shape = operation.input_shape
-        if shape is None:
-            return
-        report = self._validator.validate(_with_datetimes(request, shape), shape)
-        if report.has_errors():
-            raise ValidationError(f"{operation.name}: {report.generate_report()}")
+    def emit(self, detail_type: str, resources: list[str], detail: Document) -> None:
+        """Tells the listeners of a state change, such as "SageMaker Training Job State Change".
+
+        `resources` are the ARNs that it is about, `detail` is what SageMaker puts in the event.
+        """
+        message = event(self.stack, detail_type, resources, detail)
+        for listener in list(self.listeners):
+            try:
+                listener(message)
+            except Exception:  # what a listener gets wrong must not end the job that it hears of
+                log.exception("%s: a listener failed", detail_type)
 
 
 def _body(request: Request) -> Document:
@@ -100,20 +108,6 @@ def _body(request: Request) -> Document:
     if not isinstance(body, dict):
         raise ValidationError("The request's body is not a JSON object.")
     return body
-
-
-def _with_datetimes(value: Any, shape: Shape) -> Any:
-    """botocore's validator wants times as Python has them, not as the wire does."""
-    if shape.type_name == "timestamp" and isinstance(value, (int, float)):
-        return datetime.fromtimestamp(value)
-    if shape.type_name == "structure" and isinstance(value, dict):
-        return {
-            key: _with_datetimes(item, shape.members[key]) if key in shape.members else item
-            for key, item in value.items()
-        }
-    if shape.type_name == "list" and isinstance(value, list):
-        return [_with_datetimes(item, shape.member) for item in value]
-    return value
 
 
 @cache

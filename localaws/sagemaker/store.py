@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 Document = dict[str, Any]
+T = TypeVar("T")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
@@ -34,11 +35,15 @@ class Store:
     """Documents by kind (`"TrainingJob"`) and name (or ARN), optionally under a parent.
 
     One connection behind one lock: SQLite writes one at a time anyway, and what we keep is small.
+
+    Attributes:
+        changed: a condition that is notified after each write that has reached the disk.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
+        self.changed = threading.Condition()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -49,19 +54,32 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """All writes inside are seen together or, after an exception or a kill, not at all."""
         with self._lock:
-            if self._depth == 0:
+            outermost = self._depth == 0
+            if outermost:
                 self._connection.execute("BEGIN IMMEDIATE")
             self._depth += 1
             try:
                 yield
             except BaseException:
-                self._depth -= 1
-                if self._depth == 0:
+                if outermost:
                     self._connection.execute("ROLLBACK")
                 raise
-            self._depth -= 1
-            if self._depth == 0:
-                self._connection.execute("COMMIT")
+            else:
+                if outermost:
+                    self._connection.execute("COMMIT")
+            finally:
+                self._depth -= 1
+        if outermost:
+            with self.changed:
+                self.changed.notify_all()
+
+    def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
+        """Waits until `predicate()` is true, asking again after each write; answers what it said last.
+
+        The predicate may read this store. Call it outside transactions.
+        """
+        with self.changed:
+            return self.changed.wait_for(predicate, timeout)
 
     def get(self, kind: str, name: str) -> Document | None:
         with self._lock:
