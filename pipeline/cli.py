@@ -1,0 +1,47 @@
+"""`scones`: the command that drives the workflow, on AWS or on this machine."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.commands.context import Chosen
+from pipeline.commands.pipeline import app as pipeline_app
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train, gate, deploy and watch an image classifier on Amazon SageMaker, or on this machine.",
+)
+app.add_typer(pipeline_app, name="pipeline")
+
+
+@app.callback()
+def choose(
+    context: typer.Context,
+    target: Annotated[
+        Literal["local", "aws"] | None,
+        typer.Option(envvar="SCONES_TARGET", help="Where to run: AWS on this machine, or your account."),
+    ] = None,
+) -> None:
+    context.obj = Chosen(target)
+
+
+def main() -> None:
+    """The entry point: a person's mistake ends in one sentence and exit code 1, wrong usage in 2."""
+    try:
+        app()
+    except Exception as error:
+        from pipeline.errors import sentence
+
+        message = sentence(error)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Clients of the place that the settings name: AWS, or the AWS on this machine."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+
+
+class NoStackError(Exception):
+    """Target local, and no local AWS to talk to."""
+
+
+class Clients:
+    """boto3 clients by service name, each made once."""
+
+    def __init__(self, session: boto3.Session) -> None:
+        self.session = session
+        self._clients: dict[str, Any] = {}
+
+    def __call__(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self.session.client(service)
+        return self._clients[service]
+
+
+def connect(settings: Settings) -> Clients:
+    """Clients in the settings' region.
+
+    For target local, and unless AWS_ENDPOINT_URL says where, the stack that runs in the state folder is
+    taken: its variables go into this process's environment, which is all that any AWS client needs.
+
+    Raises:
+        NoStackError: none runs there.
+    """
+    if settings.target == "local" and not os.environ.get("AWS_ENDPOINT_URL"):
+        os.environ.update(_running_environment(settings))
+        os.environ.pop("AWS_PROFILE", None)
+    return Clients(boto3.Session(region_name=settings.region))
+
+
+def _running_environment(settings: Settings) -> dict[str, str]:
+    from localaws import control
+
+    running = control.status(settings.state_dir)
+    if running is None:
+        raise NoStackError(
+            f"no local AWS runs in {settings.state_dir}: run `scones local up`, or choose --target aws"
+        )
+    return dict(running.environment())

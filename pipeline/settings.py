@@ -1,0 +1,195 @@
+"""What the workflow is called, where it runs and how strict it is: one frozen object, validated once."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+PREFIX = "SCONES_"
+CONFIG_VARIABLE = "SCONES_CONFIG"
+CONFIG_FILE = "scones.toml"
+
+# The account that the local AWS plays, and names in it that need no set-up.
+LOCAL_ACCOUNT = "123456789012"
+LOCAL_BUCKET = "scones-local"
+LOCAL_ROLE = f"arn:aws:iam::{LOCAL_ACCOUNT}:role/scones-execution"
+
+# Commas, and not JSON, in variables: CLASSES=bicycle,motorcycle.
+CIFAR_100 = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
+
+
+class SettingsError(Exception):
+    """A setting that is missing, unknown or of the wrong type. The message names its key."""
+
+
+def _comma_separated(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+def _no_boolean(value: Any) -> Any:
+    """Python counts `true` as 1, so pydantic takes it for a number; in a settings file it is a slip."""
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted, not true or false")
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_no_boolean)]
+Number = Annotated[float, BeforeValidator(_no_boolean)]
+# Patterns of SageMaker's EntityName and PipelineName, S3's bucket names, and CreateRole's ARN.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
+# An endpoint's name is at most 63 characters, of which 20 are kept for what makes it unique.
+EndpointPrefix = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,42}$")]
+Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z\-]*:iam::\d{12}:role/?[\w+=,.@\-/]+$")]
+InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9\-]+\.[a-z0-9]+$")]
+ClassName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=64)]
+
+
+class Settings(BaseSettings):
+    """Every knob of the workflow, from `SCONES_*` variables over `scones.toml` over the defaults here."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, validate_default=False
+    )
+
+    target: Literal["local", "aws"] = "local"
+    environment: Name = "dev"
+    state_dir: Path = Path(".scones")
+
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] = "us-east-1"
+    bucket: Bucket = ""
+    prefix: Annotated[str, StringConstraints(pattern=r"^[\w.-]+(/[\w.-]+)*$")] = "scones"
+    role_arn: RoleArn = ""
+
+    pipeline_name: Name = "scones"
+    model_package_group: Name = "scones"
+    endpoint_name_prefix: EndpointPrefix = "scones"
+
+    classes: Annotated[
+        tuple[ClassName, ...], NoDecode, BeforeValidator(_comma_separated), Field(min_length=2)
+    ] = ("bicycle", "motorcycle")
+    data_source: Annotated[str, StringConstraints(pattern=r"^(https?|s3)://\S+$", max_length=256)] = CIFAR_100
+    image_size: Annotated[Integer, Field(ge=8, le=512)] = 32
+
+    accuracy_threshold: Annotated[Number, Field(ge=0, le=1)] = 0.85
+    confidence_threshold: Annotated[Number, Field(ge=0, le=1)] = 0.8
+
+    processing_instance_type: InstanceType = "ml.m5.large"
+    training_instance_type: InstanceType = "ml.m5.xlarge"
+    endpoint_instance_type: InstanceType = "ml.m5.large"
+    volume_size_gb: Annotated[Integer, Field(ge=1, le=16_384)] = 30
+    processing_timeout_seconds: Annotated[Integer, Field(ge=1, le=604_800)] = 3_600
+    training_timeout_seconds: Annotated[Integer, Field(ge=1, le=2_419_200)] = 7_200
+    # An ISO 8601 duration: how old a step's result may be to be used again.
+    cache_expire_after: Annotated[str, StringConstraints(pattern=r"^P\d+D$|^PT\d+[HM]$")] = "P30D"
+
+    epochs: Annotated[Integer, Field(ge=1, le=10_000)] = 24
+    learning_rate: Annotated[Number, Field(gt=0, le=10)] = 0.004
+    batch_size: Annotated[Integer, Field(ge=2, le=65_536)] = 50
+    weight_decay: Annotated[Number, Field(ge=0, le=10)] = 0.05
+    seed: Annotated[Integer, Field(ge=0)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _local_defaults(cls, values: Any) -> Any:
+        """The local AWS needs no set-up, so its bucket and role have names; on AWS they are yours to give."""
+        if isinstance(values, dict) and values.get("target", "local") == "local":
+            return {"bucket": LOCAL_BUCKET, "role_arn": LOCAL_ROLE} | values
+        return values
+
+    @model_validator(mode="after")
+    def _complete(self) -> Settings:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes: a class is named twice")
+        hints = {"bucket": "the bucket for data and models", "role_arn": "the execution role's ARN"}
+        for key, meaning in hints.items():
+            if not getattr(self, key):
+                raise ValueError(
+                    f"{key} is not set: target aws needs {meaning}, in {PREFIX}{key.upper()} or as {key} in "
+                    f"{CONFIG_FILE}"
+                )
+        return self
+
+    def s3_uri(self, *parts: str) -> str:
+        """`s3_uri("code", "x")` is `s3://<bucket>/<prefix>/code/x`."""
+        return "s3://" + "/".join((self.bucket, self.prefix, *parts))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class calls it by this name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """An option on the command line, then the environment, then the file."""
+        path = config_file(os.environ)
+        toml = (TomlConfigSettingsSource(settings_cls, path),) if path else ()
+        return (init_settings, env_settings, *toml)
+
+
+def config_file(environment: Mapping[str, str]) -> Path | None:
+    """The file that SCONES_CONFIG names, which must exist, or `scones.toml` here if there is one."""
+    named = environment.get(CONFIG_VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise SettingsError(f"{CONFIG_VARIABLE} names {named}, which is no file")
+        return Path(named)
+    return Path(CONFIG_FILE) if Path(CONFIG_FILE).is_file() else None
+
+
+def load(**options: Any) -> Settings:
+    """The settings, with `options` (those that are not None) over all else.
+
+    Raises:
+        SettingsError: naming the key and where it was set.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    _refuse_unknown_variables(os.environ)
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error, given)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{config_file(os.environ)} is not TOML: {error}") from None
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    for variable in sorted(environment):
+        if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+            raise SettingsError(f"{variable} is no setting; known are {', '.join(sorted(known))}")
+
+
+def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:
+    """The first problem in one sentence: which key, where it was set, what is wrong with it."""
+    first = error.errors()[0]
+    message = re.sub(r"^Value error, ", "", first["msg"])
+    if not first["loc"]:
+        return message
+    key = str(first["loc"][0])
+    variable = PREFIX + key.upper()
+    if key in given:
+        where = f"--{key.replace('_', '-')}"
+    elif os.environ.get(variable):
+        where = variable
+    else:
+        where = f"{key} in {config_file(os.environ)}"
+    if first["type"] == "extra_forbidden":
+        return f"{where} is no setting; known are {', '.join(Settings.model_fields)}"
+    message = message[:1].lower() + message[1:]
+    return f"{where}: {message} (it is {first['input']!r})"

@@ -1,0 +1,44 @@
+"""EvaluateModel: asks the trained model for each validation image, through the code that will serve it."""
+
+from __future__ import annotations
+
+from sagemaker.core.workflow.properties import PropertyFile
+from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep
+
+from pipeline.steps.context import StepContext, job_retries
+from pipeline.steps.prepare_data import output_uri
+from pipeline.steps.processing_job import code_input, job_input, job_output, processor
+
+NAME = "EvaluateModel"
+MODEL = "/opt/ml/processing/model"
+IMAGES = "/opt/ml/processing/validation"
+OUTPUT = "/opt/ml/processing/evaluation"
+EVALUATION = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
+ACCURACY = "multiclass_classification_metrics.accuracy.value"
+
+
+def evaluate_model_step(
+    context: StepContext, prepare_data: ProcessingStep, train_model: TrainingStep
+) -> ProcessingStep:
+    arguments = {
+        "--model": f"{MODEL}/model.tar.gz",
+        "--data": IMAGES,
+        "--output-dir": OUTPUT,
+        "--classes": ",".join(context.settings.classes),
+    }
+    return ProcessingStep(
+        name=NAME,
+        description="Accuracy with its interval, confusion and calibration on the validation images",
+        step_args=processor(context, "evaluate").run(
+            inputs=[
+                code_input(context),
+                job_input("model", train_model.properties.ModelArtifacts.S3ModelArtifacts, MODEL),
+                job_input("validation", output_uri(prepare_data, "validation"), IMAGES),
+            ],
+            outputs=[job_output("evaluation", context.execution_uri(NAME, "evaluation"), OUTPUT)],
+            arguments=[word for pair in arguments.items() for word in pair],
+        ),
+        property_files=[EVALUATION],
+        cache_config=context.cache(),
+        retry_policies=job_retries(),
+    )

@@ -1,0 +1,88 @@
+"""RegisterModel: a version in the model package group, which waits for a person's approval."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
+from sagemaker.core.model_registry import create_model_package_from_containers
+from sagemaker.core.workflow.functions import Join, JsonGet
+from sagemaker.core.workflow.pipeline_context import PipelineSession
+from sagemaker.mlops.workflow.model_step import ModelStep
+from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep
+
+from pipeline.steps.context import StepContext, service_retries
+from pipeline.steps.prepare_data import STATISTICS, output_uri
+
+NAME = "RegisterModel"
+CONTENT_TYPES = ["image/png", "image/jpeg", "application/x-image"]
+RESPONSE_TYPES = ["application/json"]
+# Where the inference toolkit finds the code that training put into model.tar.gz.
+SERVING = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
+
+
+def metadata(context: StepContext, prepare_data: ProcessingStep) -> dict[str, Any]:
+    """Where the model comes from. Values may hold no comma, so classes are separated by spaces."""
+    return {
+        "classes": " ".join(context.settings.classes),
+        "data_sha256": JsonGet(
+            step_name=prepare_data.name, property_file=STATISTICS, json_path="source.sha256"
+        ),
+        "processing_code": context.processing.digest,
+        "training_code": context.training.digest,
+        "code_revision": context.parameters.code_revision,
+        "confidence_threshold": str(context.settings.confidence_threshold),
+    }
+
+
+def register_model_step(
+    context: StepContext,
+    prepare_data: ProcessingStep,
+    train_model: TrainingStep,
+    evaluate_model: ProcessingStep,
+) -> ModelStep:
+    settings = context.settings
+    container = {
+        "Image": context.inference_image(),
+        "ModelDataUrl": train_model.properties.ModelArtifacts.S3ModelArtifacts,
+        "Environment": SERVING,
+    }
+    evaluation = Join(on="/", values=[output_uri(evaluate_model, "evaluation"), "evaluation.json"])
+    statistics = Join(on="/", values=[output_uri(prepare_data, "statistics"), "statistics.json"])
+    metrics = ModelMetrics(
+        model_statistics=MetricsSource(content_type="application/json", s3_uri=evaluation),
+        model_data_statistics=MetricsSource(content_type="application/json", s3_uri=statistics),
+    )
+    registration = _step_arguments(
+        context.session,
+        containers=[container],
+        model_package_group_name=settings.model_package_group,
+        content_types=CONTENT_TYPES,
+        response_types=RESPONSE_TYPES,
+        inference_instances=[settings.endpoint_instance_type],
+        transform_instances=[settings.endpoint_instance_type],
+        approval_status=context.parameters.model_approval_status,
+        model_metrics=metrics._to_request_dict(),
+        customer_metadata_properties=metadata(context, prepare_data),
+        domain="COMPUTER_VISION",
+        task="IMAGE_CLASSIFICATION",
+    )
+    return ModelStep(
+        name=NAME,
+        description="Adds a version to the model package group",
+        step_args=registration,
+        retry_policies=[service_retries()],
+    )
+
+
+def _step_arguments(session: PipelineSession, **request: Any) -> Any:
+    """The recorded CreateModelPackage request.
+
+    This is what `ModelBuilder.register` ends in. The builder itself is left out: it looks for the bucket
+    over the network, uploads code, and can add a training job that only packs the artifact anew.
+    """
+    session.init_model_step_arguments(SimpleNamespace(sagemaker_session=session))
+    create_model_package_from_containers(session, **request)
+    arguments, session.context = session.context, None
+    return arguments
