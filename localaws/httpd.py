@@ -1,0 +1,146 @@
+"""The HTTP/1.1 server under the gateway: a thread a connection, kept alive, bodies read whole.
+
+werkzeug's own server closes every connection after its answer. A workflow makes thousands of small calls, so
+this one keeps them open, which is safe because a body is always read to its end before the application runs.
+A thread a connection rather than a pool: a state machine calls a function which calls an endpoint, all
+through this server, and a pool of a fixed size could be filled by callers that wait for each other.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import socketserver
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+_IDLE_SECONDS = 600
+_WITHOUT_BODY = {"204", "304"}
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """Listens on the loopback interface only, from the moment it is made; serves from `serve_forever()` on.
+
+    Raises OSError when the port is taken.
+    """
+
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 512
+
+    # What werkzeug's handler asks its server for.
+    multithread = True
+    multiprocess = False
+    ssl_context = None
+    _server_version = "scones"
+
+    def __init__(self, port: int) -> None:
+        super().__init__((HOST, port), Handler)
+        self.port: int = self.server_address[1]
+        self.app: WSGIApplication = _not_yet
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        log.exception("a connection from %s broke", client_address)
+
+
+def _not_yet(environ: WSGIEnvironment, start_response: Any) -> Iterable[bytes]:  # noqa: ARG001
+    start_response("503 Service Unavailable", [("Retry-After", "1")])
+    return [b""]
+
+
+class Handler(MotoRequestHandler):
+    """Reads a request, runs the application, writes its answer in as few packets as it can."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = _IDLE_SECONDS
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
+
+    server: Any
+
+    def handle_expect_100(self) -> bool:
+        self.send_response_only(100)
+        self.end_headers()
+        self.wfile.flush()
+        return True
+
+    def run_wsgi(self) -> None:
+        self.environ = environ = self.make_environ()
+        if not self._read_body(environ):
+            return
+        started: list[Any] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:  # noqa: ARG001
+            started[:] = [status, headers]
+            return None
+
+        try:
+            chunks = self.server.app(environ, start_response)
+            try:
+                self._answer(started[0], started[1], chunks)
+            finally:
+                if hasattr(chunks, "close"):
+                    chunks.close()
+            self.wfile.flush()
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+        except Exception:
+            # The application answers its own failures; what comes here cannot be answered any more.
+            log.exception("%s %s was cut off", self.command, self.path)
+            self.close_connection = True
+
+    def _read_body(self, environ: WSGIEnvironment) -> bool:
+        """Replaces the input by the whole body; says whether it could be read."""
+        try:
+            if environ.get("wsgi.input_terminated"):
+                body = environ["wsgi.input"].read()
+            else:
+                length = int(environ.get("CONTENT_LENGTH") or 0)
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    raise ConnectionError("the client went away in the middle of a body")
+        except (OSError, ValueError):
+            self.close_connection = True
+            return False
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        environ.pop("wsgi.input_terminated", None)
+        environ["CONTENT_LENGTH"] = str(len(body))
+        environ["wsgi.input"] = io.BytesIO(body)
+        return True
+
+    def _answer(self, status: str, headers: list[tuple[str, str]], chunks: Iterable[bytes]) -> None:
+        code, _, reason = status.partition(" ")
+        bare = self.command == "HEAD" or code in _WITHOUT_BODY
+        names = {name.lower() for name, _ in headers}
+        if "content-length" not in names and not bare and isinstance(chunks, (list, tuple)):
+            headers = [*headers, ("Content-Length", str(sum(map(len, chunks))))]
+            names.add("content-length")
+        chunked = not bare and "content-length" not in names
+        self.send_response_only(int(code), reason)
+        for name, value in headers:
+            self.send_header(name, value)
+        if "date" not in names:
+            self.send_header("Date", self.date_time_string())
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for chunk in () if bare else chunks:
+            if chunked and chunk:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                self.wfile.flush()
+            else:
+                self.wfile.write(chunk)
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        log.debug(format, *args)

@@ -1,0 +1,138 @@
+"""The server's process: holds the state folder, starts the services, stops them cleanly."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import logging
+import os
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from localaws import moto_app, processes
+from localaws.stack import Stack, client_environment
+from localaws.state_folder import FolderInUseError, Note, StateFolder
+
+log = logging.getLogger("localaws")
+
+_LOG_BYTES = 16 << 20
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class ServerError(Exception):
+    """The server cannot start."""
+
+
+def serve(state_dir: Path, port: int = 0) -> None:
+    """Serves until SIGTERM or SIGINT. Raises ServerError when it cannot start."""
+    folder = StateFolder(state_dir)
+    asked_to_stop = threading.Event()
+    with ExitStack() as closing:
+        try:
+            closing.enter_context(folder.hold())
+        except FolderInUseError as error:
+            raise ServerError(str(error)) from error
+        for number in _STOP_SIGNALS:
+            signal.signal(number, lambda *_: asked_to_stop.set())
+        _log_to(folder.log)
+        mark = str(folder.root)
+        processes.kill_leftovers(mark)
+        processes.guard(mark)
+        closing.callback(processes.kill_leftovers, mark)
+        note = _start(folder, port, closing)
+        folder.write_note(note)
+        closing.callback(folder.remove_note)
+        log.info("answering at %s, state in %s", note.endpoint_url, folder.root)
+        print(f"Local AWS at {note.endpoint_url}, state in {folder.root}", flush=True)
+        asked_to_stop.wait()
+        log.info("stopping")
+        for number in _STOP_SIGNALS:  # a second one does not wait
+            signal.signal(number, signal.SIG_DFL)
+    log.info("stopped")
+
+
+def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
+    # Imported here: --help and a folder in use must not wait for moto.
+    from localaws.httpd import HOST
+
+    server = _bind(folder, port)
+    closing.callback(server.server_close)
+    endpoint_url = f"http://{HOST}:{server.port}"
+    _set_environment(endpoint_url)
+    moto = moto_app.create(server.port)
+
+    from localaws.gateway import Gateway
+    from localaws.sagemaker.store import Store
+
+    store = Store(folder.root / "sagemaker.sqlite")
+    closing.callback(store.close)
+    stack = Stack(folder.root, server.port, store)
+    sagemaker = _make("localaws.sagemaker.service", "SageMakerService", stack)
+    functions = _make("localaws.functions.runtime", "FunctionRuntime", stack)
+    server.app = Gateway(sagemaker, functions, moto)
+    threading.Thread(target=server.serve_forever, name="gateway", daemon=True).start()
+    closing.callback(server.shutdown)
+    for service in (sagemaker, functions):
+        closing.callback(service.close)
+        service.start()
+    return Note(os.getpid(), server.port, endpoint_url, time.time())
+
+
+def _make(module: str, name: str, stack: Stack) -> Any:
+    """During development only: a room that is not there yet answers that it is not there."""
+    try:
+        return getattr(importlib.import_module(module), name)(stack)
+    except ImportError as error:
+        log.exception("%s is missing", module)
+        return _Missing(f"{module} could not be imported: {error}")
+
+
+class _Missing:
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def start(self) -> None: ...
+    def close(self) -> None: ...
+    def handle(self, request: Any) -> Any:
+        raise NotImplementedError(self._why)
+
+
+def _bind(folder: StateFolder, port: int) -> Any:
+    from localaws.httpd import Server
+
+    last = folder.last_port() if port == 0 else None
+    for candidate in (last, port) if last else (port,):
+        try:
+            return Server(candidate)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            if candidate == port:
+                raise ServerError(
+                    f"Port {port} of 127.0.0.1 cannot be had ({os.strerror(error.errno)}): "
+                    "choose another with --port, or 0 for a free one."
+                ) from error
+    raise AssertionError("unreachable")
+
+
+def _set_environment(endpoint_url: str) -> None:
+    """What clients inside this process read: this stack, and nothing of the user's own AWS settings."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        os.environ.pop(name, None)
+    os.environ.update(client_environment(endpoint_url))
+    os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+
+
+def _log_to(path: Path) -> None:
+    if path.exists() and path.stat().st_size > _LOG_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for noisy in ("botocore", "boto3", "urllib3", "werkzeug", "s3transfer"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
