@@ -75,7 +75,9 @@ def page(
     kept = [document for document in documents if _matches(document, request, name)]
     keys = sort or {"CreationTime": "CreationTime"}
     key = keys.get(request.get("SortBy", ""), next(iter(keys.values())))
-    kept.sort(key=lambda document: document.get(key) or 0, reverse=_descending(request, key))
+    kept.sort(key=lambda document: document.get(key) or 0)
+    if _descending(request, key):
+        kept.reverse()  # and not `reverse=True`, which leaves those of one millisecond oldest first
     start = _decode_token(request.get("NextToken"))
     limit = request.get("MaxResults", default_limit)
     answer: Document = {member: [public(summary(document)) for document in kept[start : start + limit]]}
