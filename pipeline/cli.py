@@ -7,15 +7,21 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipeline.commands import endpoint, local, model, pipeline
 from pipeline.commands.context import Chosen
-from pipeline.commands.pipeline import app as pipeline_app
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Train, gate, deploy and watch an image classifier on Amazon SageMaker, or on this machine.",
 )
-app.add_typer(pipeline_app, name="pipeline")
+for name, group in (
+    ("pipeline", pipeline.app),
+    ("model", model.app),
+    ("endpoint", endpoint.app),
+    ("local", local.app),
+):
+    app.add_typer(group, name=name)
 
 
 @app.callback()

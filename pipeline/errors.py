@@ -20,6 +20,8 @@ def sentence(error: BaseException) -> str | None:
     kind = type(error)
     if kind.__module__.split(".")[0] in OUR_PACKAGES and kind.__name__.endswith("Error"):
         return str(error)
+    if isinstance(error, OSError) and error.filename is not None:  # not there, not permitted, disk full
+        return f"{error.filename}: {error.strerror}"
     if kind.__name__ in ADVICE:
         return ADVICE[kind.__name__]
     if kind.__module__.startswith(("botocore.", "boto3.", "s3transfer.")):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,9 +50,9 @@ def _no_boolean(value: Any) -> Any:
 Integer = Annotated[int, BeforeValidator(_no_boolean)]
 Number = Annotated[float, BeforeValidator(_no_boolean)]
 # Patterns of SageMaker's EntityName and PipelineName, S3's bucket names, and CreateRole's ARN.
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
-# An endpoint's name is at most 63 characters, of which 20 are kept for what makes it unique.
-EndpointPrefix = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,42}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$", max_length=63)]
+# An endpoint's name has 63 characters at most, of which 21 are kept for what makes it unique.
+EndpointPrefix = Annotated[Name, StringConstraints(max_length=42)]
 Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z\-]*:iam::\d{12}:role/?[\w+=,.@\-/]+$")]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9\-]+\.[a-z0-9]+$")]
@@ -127,6 +128,11 @@ class Settings(BaseSettings):
         """`s3_uri("code", "x")` is `s3://<bucket>/<prefix>/code/x`."""
         return "s3://" + "/".join((self.bucket, self.prefix, *parts))
 
+    @property
+    def poll_seconds(self) -> float:
+        """How long to wait between looks at something that changes. AWS counts and limits requests."""
+        return 0.5 if self.target == "local" else 5.0
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -172,7 +178,12 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
     for variable in sorted(environment):
         if variable.upper().startswith(PREFIX) and variable.upper() not in known:
-            raise SettingsError(f"{variable} is no setting; known are {', '.join(sorted(known))}")
+            raise SettingsError(f"{variable} is no setting; {_known(variable, known)}")
+
+
+def _known(key: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
 
 
 def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:
@@ -190,6 +201,6 @@ def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:
     else:
         where = f"{key} in {config_file(os.environ)}"
     if first["type"] == "extra_forbidden":
-        return f"{where} is no setting; known are {', '.join(Settings.model_fields)}"
+        return f"{where} is no setting; {_known(key, Settings.model_fields)}"
     message = message[:1].lower() + message[1:]
     return f"{where}: {message} (it is {first['input']!r})"

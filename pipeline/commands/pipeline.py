@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands.context import load_settings
+from pipeline.commands.context import Json, connect, load_settings
+
+if TYPE_CHECKING:
+    from pipeline.clients import Clients
+    from pipeline.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The model-building pipeline and its executions.")
+
+ExecutionArgument = Annotated[
+    str | None, typer.Argument(metavar="[EXECUTION]", help="Its ARN or id; the newest when left out.")
+]
 
 
 @app.command()
@@ -27,3 +36,95 @@ def definition(
         output.write_text(text, encoding="utf-8")
     else:
         sys.stdout.write(text)
+
+
+@app.command()
+def upsert(context: typer.Context, as_json: Json = False) -> None:
+    """Upload the code that changed, and create or update the pipeline."""
+    settings, clients = connect(context)
+    from pipeline import console, runs
+
+    done = runs.upsert(clients, settings)
+    if as_json:
+        console.print_json(asdict(done))
+        return
+    for uri in done.uploaded:
+        print(f"uploaded {uri}")
+    print(f"{done.change} {done.arn}")
+
+
+@app.command()
+def start(
+    context: typer.Context,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A pipeline parameter, such as Epochs=12."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="A display name for the execution.")] = None,
+    watching: Annotated[bool, typer.Option("--watch", help="Watch it until it ends.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Start an execution and print its ARN."""
+    given = dict(_assignment(text) for text in parameters or [])
+    settings, clients = connect(context)
+    from pipeline import console, runs
+    from pipeline.revision import code_revision
+
+    revision = code_revision()
+    defaults = {"CodeRevision": revision} if revision else {}
+    arn = runs.start(clients, settings, defaults | given, name)
+    if as_json:
+        console.print_json({"arn": arn})
+    else:
+        print(arn)
+    if watching:
+        _watch(settings, clients, arn)
+
+
+@app.command()
+def watch(context: typer.Context, execution: ExecutionArgument = None) -> None:
+    """Show an execution's steps until it ends; exit code 1 unless it succeeded."""
+    settings, clients = connect(context)
+    from pipeline import runs
+
+    _watch(settings, clients, runs.resolve(clients, settings, execution))
+
+
+def _watch(settings: Settings, clients: Clients, arn: str) -> None:
+    from pipeline import progress, runs
+
+    changes = runs.watch(clients("sagemaker"), arn, settings.poll_seconds)
+    runs.require_success(*progress.show_execution(changes))
+
+
+@app.command("list")
+def list_executions(context: typer.Context, as_json: Json = False) -> None:
+    """List the newest executions."""
+    settings, clients = connect(context)
+    from pipeline import console, runs
+
+    rows = [{"id": execution.id, **asdict(execution)} for execution in runs.executions(clients, settings)]
+    console.print_rows(
+        rows,
+        ("id", "status", "started", "modified"),
+        "no execution yet: run `scones pipeline start`",
+        as_json,
+    )
+
+
+@app.command()
+def stop(context: typer.Context, execution: ExecutionArgument = None) -> None:
+    """Stop an execution."""
+    settings, clients = connect(context)
+    from pipeline import runs
+
+    arn = runs.resolve(clients, settings, execution)
+    runs.stop(clients("sagemaker"), arn)
+    print(f"stopping {arn}")
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE, such as Epochs=12")
+    return name, value

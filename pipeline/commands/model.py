@@ -1,0 +1,73 @@
+"""`scones model …`"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.commands.context import Json, connect
+
+if TYPE_CHECKING:
+    from pipeline.registry import Status
+
+app = typer.Typer(no_args_is_help=True, help="The registered model packages and their approval.")
+
+Reference = Annotated[str | None, typer.Argument(metavar="[PACKAGE]", help="Its version or ARN.")]
+Note = Annotated[str | None, typer.Option(help="Why: kept with the package.")]
+
+
+@app.command("list")
+def list_packages(context: typer.Context, as_json: Json = False) -> None:
+    """List the versions in the model package group."""
+    settings, clients = connect(context)
+    from pipeline import console, registry
+
+    rows = [
+        asdict(package) for package in registry.packages(clients("sagemaker"), settings.model_package_group)
+    ]
+    console.print_rows(
+        rows,
+        ("version", "status", "created", "arn"),
+        f"the model package group {settings.model_package_group} is empty: run the pipeline first",
+        as_json,
+    )
+
+
+@app.command()
+def show(context: typer.Context, package: Reference = None, as_json: Json = False) -> None:
+    """Show a package: what it was made from and how it did. The newest when none is named."""
+    settings, clients = connect(context)
+    from pipeline import console, registry
+
+    found = registry.find(clients("sagemaker"), settings.model_package_group, package)
+    details = asdict(registry.describe(clients, found))
+    if as_json:
+        console.print_json(details)
+        return
+    details |= details.pop("metadata")
+    rows = [{"key": key, "value": value} for key, value in details.items() if value is not None]
+    console.print_rows(rows, ("key", "value"), "")
+
+
+@app.command()
+def approve(context: typer.Context, package: Reference = None, note: Note = None) -> None:
+    """Approve a package for deployment. The newest that waits when none is named."""
+    _decide(context, package, "Approved", note)
+
+
+@app.command()
+def reject(context: typer.Context, package: Reference = None, note: Note = None) -> None:
+    """Reject a package. The newest that waits when none is named."""
+    _decide(context, package, "Rejected", note)
+
+
+def _decide(context: typer.Context, reference: str | None, status: Status, note: str | None) -> None:
+    settings, clients = connect(context)
+    from pipeline import registry
+
+    sagemaker = clients("sagemaker")
+    package = registry.pending(sagemaker, settings, reference)
+    registry.decide(sagemaker, package, status, note)
+    print(f"{status.lower()} {package.arn}")

@@ -1,0 +1,121 @@
+"""Asking an endpoint: one image in, a probability for each class out."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pipeline.endpoints import describe, no_endpoint
+
+if TYPE_CHECKING:
+    from pipeline.clients import Clients
+    from pipeline.settings import Settings
+
+CONTENT_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+}
+# A captured record of this inference id is ours: it is a test of the endpoint, not an image to judge it by.
+SMOKE_TEST = "smoke-test"
+
+
+class PredictError(Exception):
+    """A request that the model refused."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Probabilities in the order of the classes."""
+
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+    @property
+    def predicted(self) -> str:
+        return self.classes[max(range(len(self.probabilities)), key=self.probabilities.__getitem__)]
+
+    @property
+    def confidence(self) -> float:
+        return max(self.probabilities)
+
+
+def smoke_test(clients: Clients, settings: Settings, name: str) -> None:
+    """Asks about one picture of noise and wants a probability for each class, which sum to 1.
+
+    Raises:
+        PredictError: the answer is something else.
+    """
+    expected = len(deployed_classes(clients("sagemaker"), name) or settings.classes)
+    answer = invoke(clients("sagemaker-runtime"), name, noise_png(), "image/png", inference_id=SMOKE_TEST)
+    if len(answer) != expected or abs(sum(answer) - 1) > 1e-3:
+        raise PredictError(
+            f"the endpoint {name} answered {answer} to a test image, not {expected} probabilities: "
+            f"delete it with `scones endpoint delete {name}`"
+        )
+
+
+def noise_png(size: int = 32, seed: int = 0) -> bytes:
+    """A PNG of `size`x`size` random pixels, the same for the same seed."""
+    from PIL import Image
+
+    pixels = random.Random(seed).randbytes(size * size * 3)  # noqa: S311 - a picture, not a secret
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", (size, size), pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def invoke(
+    runtime: Any, name: str, image: bytes, content_type: str, inference_id: str | None = None
+) -> list[float]:
+    """The endpoint's probabilities for one image.
+
+    Raises:
+        NoEndpointError: no such endpoint is in service.
+        PredictError: the model refused the image; the message is its own.
+    """
+    extra = {"InferenceId": inference_id} if inference_id else {}
+    try:
+        response = runtime.invoke_endpoint(
+            EndpointName=name, Body=image, ContentType=content_type, Accept="application/json", **extra
+        )
+    except ClientError as error:
+        details = error.response["Error"]
+        if details["Code"] == "ModelError":
+            message = error.response.get("OriginalMessage") or details["Message"]
+            raise PredictError(f"the model at {name} refused the request: {message}") from None
+        if details["Code"] == "ValidationError" and "not found" in details["Message"]:
+            raise no_endpoint(name) from None
+        raise
+    return [float(value) for value in json.loads(response["Body"].read())]
+
+
+def predict(clients: Clients, settings: Settings, name: str, image: bytes, content_type: str) -> Prediction:
+    """One prediction with the names of the classes that the deployed package was trained on."""
+    classes = deployed_classes(clients("sagemaker"), name) or settings.classes
+    probabilities = invoke(clients("sagemaker-runtime"), name, image, content_type)
+    if len(probabilities) != len(classes):
+        raise PredictError(
+            f"the model at {name} answered {len(probabilities)} probabilities for the {len(classes)} "
+            f"classes {', '.join(classes)}"
+        )
+    return Prediction(classes, tuple(probabilities))
+
+
+def deployed_classes(sagemaker: Any, name: str) -> tuple[str, ...] | None:
+    """The classes in the metadata of the package behind the endpoint; None if it is not made from one."""
+    config = sagemaker.describe_endpoint_config(
+        EndpointConfigName=describe(sagemaker, name)["EndpointConfigName"]
+    )
+    model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
+    containers = model.get("Containers") or [model.get("PrimaryContainer", {})]
+    arn = containers[0].get("ModelPackageName")
+    if not arn:
+        return None
+    package = sagemaker.describe_model_package(ModelPackageName=arn)
+    return tuple(package.get("CustomerMetadataProperties", {}).get("classes", "").split()) or None

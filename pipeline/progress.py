@@ -1,0 +1,84 @@
+"""Long work in view: a table that moves in a terminal, a plain line a change elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich.live import Live
+from rich.markup import escape
+from rich.spinner import Spinner
+from rich.table import Table
+
+from pipeline.console import STYLES, console, styled
+
+if TYPE_CHECKING:
+    from pipeline.runs import Execution, StepState
+
+Changes = Iterable[tuple["Execution", list["StepState"]]]
+
+
+def show_execution(changes: Changes) -> tuple[Execution, list[StepState]]:
+    """Shows what `runs.watch` yields, and returns the last of it."""
+    return _live(changes) if console.is_terminal else _lines(changes)
+
+
+def show_waiting(what: str, statuses: Iterable[str]) -> None:
+    """`what` with each new status and the seconds that it took to get there."""
+    begin, last = time.monotonic(), ""
+    if console.is_terminal:
+        with console.status(what) as display:
+            for last in statuses:
+                display.update(f"{escape(what)}: {styled(last)}")
+        console.print(f"{escape(what)}: {styled(last)} after {time.monotonic() - begin:.0f} s")
+        return
+    for status in statuses:
+        if status != last:
+            print(f"{datetime.now():%H:%M:%S} {what}: {status}", flush=True)
+            last = status
+
+
+def _lines(changes: Changes) -> tuple[Execution, list[StepState]]:
+    seen: dict[str, str] = {}
+    for execution, steps in changes:
+        for step in steps:
+            if seen.get(step.name) != step.status:
+                seen[step.name] = step.status
+                print(f"{datetime.now():%H:%M:%S} {_line(step)}", flush=True)
+        result = execution, steps
+    return result
+
+
+def _line(step: StepState) -> str:
+    parts = [step.name, step.status]
+    if step.ended and step.seconds is not None:
+        parts.append("from the cache" if step.cached else f"after {step.seconds:.1f} s")
+    return " ".join(parts) + (f": {step.reason}" if step.reason else "")
+
+
+def _live(changes: Changes) -> tuple[Execution, list[StepState]]:
+    with Live(console=console, refresh_per_second=8) as live:
+        for execution, steps in changes:
+            live.update(_table(execution, steps))
+            result = execution, steps
+    return result
+
+
+def _table(execution: Execution, steps: list[StepState]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
+    table.title = f"execution {execution.id}: {styled(execution.status)}"
+    for column, justify in (("step", "left"), ("status", "left"), ("seconds", "right"), ("", "left")):
+        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for step in steps:
+        status = (
+            Spinner("dots", text=step.status, style=STYLES["Executing"])
+            if step.status in ("Starting", "Executing")
+            else styled(step.status)
+        )
+        seconds = "" if step.seconds is None else f"{step.seconds:.1f}"
+        table.add_row(
+            step.name, status, seconds, "from the cache" if step.cached else escape(step.reason or "")
+        )
+    return table
