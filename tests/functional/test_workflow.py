@@ -1,0 +1,242 @@
+"""The inference workflow on the local AWS: the deployed zips, the state machine, S3, over HTTP."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from workflows import run
+from workflows.deploy import deploy
+from workflows.plan import WorkflowPlan
+
+BUCKET = "workflow-images"
+CLASSES = ("dark", "bright")
+
+
+class FakeEndpoint(BaseHTTPRequestHandler):
+    """SageMaker Runtime's InvokeEndpoint; its model says how bright an image is."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    content_types: list[str | None] = []  # noqa: RUF012 - what the tests look at afterwards
+    failures: list[int] = []  # noqa: RUF012 - statuses to answer with first
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.content_types.append(self.headers["Content-Type"])
+        if self.failures:
+            self._answer(self.failures.pop(), {"Message": "busy"}, "ServiceUnavailable")
+        elif self.path != "/endpoints/brightness/invocations":
+            self._answer(400, {"message": "Endpoint x of account y not found."}, "ValidationError")
+        else:
+            pixels = Image.open(io.BytesIO(body)).convert("L").resize((1, 1)).tobytes()
+            self._answer(200, [1 - pixels[0] / 255, pixels[0] / 255])
+
+    def _answer(self, status: int, body: Any, code: str | None = None) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        if code:
+            self.send_header("x-amzn-ErrorType", code)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def endpoint_server() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeEndpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def plan(**changes: Any) -> WorkflowPlan:
+    settings = {
+        "bucket": BUCKET,
+        "prefix": "scones",
+        "endpoint_name": "brightness",
+        "threshold": 0.8,
+        "account": "123456789012",
+        "region": "us-east-1",
+        "name_prefix": "workflow-test",
+    }
+    return WorkflowPlan(**settings | changes)
+
+
+def deploy_with_fake(client: Callable[..., Any], endpoint_server: str, **changes: Any) -> str:
+    """Deploys, and points the classifier's SageMaker Runtime client, and nothing else, at the fake."""
+    wanted = plan(**changes)
+    deployment = deploy(client, wanted)
+    classifier = wanted.functions[1]
+    client("lambda").update_function_configuration(
+        FunctionName=classifier.name,
+        Environment={
+            "Variables": classifier.environment | {"AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": endpoint_server}
+        },
+    )
+    return deployment.state_machine_arn
+
+
+@pytest.fixture(scope="module")
+def state_machine(client: Callable[..., Any], endpoint_server: str) -> str:
+    client("s3").create_bucket(Bucket=BUCKET)
+    return deploy_with_fake(client, endpoint_server)
+
+
+def put(client: Callable[..., Any], name: str, body: bytes) -> str:
+    key = f"scones/inference/{name}"
+    client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+    return key
+
+
+def picture(brightness: int, size: int = 8, image_format: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (size, size), brightness).save(buffer, image_format)
+    return buffer.getvalue()
+
+
+def one(client: Callable[..., Any], state_machine: str, key: str, **options: Any) -> run.InferenceResult:
+    return run.run(client, state_machine, BUCKET, [key], CLASSES, **options)[0]
+
+
+def test_a_confident_image_succeeds(client: Callable[..., Any], state_machine: str) -> None:
+    key = put(client, "bright.png", picture(250))
+    assert one(client, state_machine, key).as_dict() == {
+        "s3_key": key,
+        "status": "SUCCEEDED",
+        "predicted": "bright",
+        "confidence": pytest.approx(250 / 255),
+        "outcome": "ImageClassified",
+    }
+
+
+def test_an_image_under_the_threshold_ends_in_its_own_state(
+    client: Callable[..., Any], state_machine: str
+) -> None:
+    key = put(client, "grey.png", picture(102))
+    started = run.start(client, state_machine, BUCKET, [key])
+    (result,) = run.wait(client, started, CLASSES)
+    assert result == run.InferenceResult(key, "FAILED", "dark", pytest.approx(0.6), "ThresholdNotMet")
+    execution = client("stepfunctions").describe_execution(executionArn=started[0].execution_arn)
+    assert execution["error"] == "ThresholdNotMet"
+    assert execution["cause"].startswith("THRESHOLD_CONFIDENCE_NOT_MET")
+    assert key in execution["cause"]
+
+
+def test_the_threshold_of_the_event_counts(client: Callable[..., Any], state_machine: str) -> None:
+    key = put(client, "grey-again.png", picture(102))
+    assert one(client, state_machine, key, threshold=0.55).outcome == "ImageClassified"
+    assert one(client, state_machine, key, threshold=7).outcome == "InvalidEvent"
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "outcome", "error"),
+    [
+        ("missing.png", None, "ImageNotFound", "ObjectNotFoundError"),
+        ("notes.txt", b"this is text", "ImageRefused", "NotAnImageError"),
+        ("huge.png", picture(1) + bytes(7_000_000), "ImageRefused", "ObjectTooLargeError"),
+        ("../outside.png", None, "InvalidEvent", "InvalidEventError"),
+    ],
+)
+def test_each_mistake_has_its_own_end(
+    client: Callable[..., Any], state_machine: str, name: str, body: bytes | None, outcome: str, error: str
+) -> None:
+    key = put(client, name, body) if body else f"scones/inference/{name}"
+    started = run.start(client, state_machine, BUCKET, [key])
+    (result,) = run.wait(client, started, CLASSES)
+    assert (result.status, result.outcome, result.confidence) == ("FAILED", outcome, None)
+    execution = client("stepfunctions").describe_execution(executionArn=started[0].execution_arn)
+    assert execution["error"] == error
+    assert json.loads(execution["cause"])["errorType"] == error
+
+
+def test_a_key_outside_the_prefix_is_refused(client: Callable[..., Any], state_machine: str) -> None:
+    client("s3").put_object(Bucket=BUCKET, Key="secrets/a.png", Body=picture(250))
+    assert one(client, state_machine, "secrets/a.png").outcome == "InvalidEvent"
+
+
+@pytest.mark.parametrize("event", [[], "text", {"body": "no json"}, {"s3_bucket": BUCKET}])
+def test_any_input_that_is_no_event_ends_in_its_own_state(
+    client: Callable[..., Any], state_machine: str, event: Any
+) -> None:
+    started = client("stepfunctions").start_execution(
+        stateMachineArn=state_machine, name=run.execution_name("bad"), input=json.dumps(event)
+    )
+    (result,) = run.wait(client, [run.Started("", started["executionArn"])], CLASSES)
+    assert result.outcome == "InvalidEvent"
+
+
+def test_a_wrapped_event_is_taken(client: Callable[..., Any], state_machine: str) -> None:
+    key = put(client, "wrapped.png", picture(5))
+    event = {"body": json.dumps({"image_data": "", "s3_bucket": BUCKET, "s3_key": key})}
+    started = client("stepfunctions").start_execution(
+        stateMachineArn=state_machine, name=run.execution_name(key), input=json.dumps(event)
+    )
+    (result,) = run.wait(client, [run.Started(key, started["executionArn"])], CLASSES)
+    assert (result.predicted, result.outcome) == ("dark", "ImageClassified")
+
+
+def test_a_large_image_travels_by_reference(client: Callable[..., Any], state_machine: str) -> None:
+    body = picture(255) + bytes(400_000)  # decoders stop at the image's end
+    key = put(client, "large.png", body)
+    started = run.start(client, state_machine, BUCKET, [key])
+    (result,) = run.wait(client, started, CLASSES)
+    assert result.outcome == "ImageClassified"
+    output = client("stepfunctions").describe_execution(executionArn=started[0].execution_arn)["output"]
+    assert json.loads(output)["image_data"] == ""
+
+
+def test_a_jpeg_is_sent_as_what_it_is(client: Callable[..., Any], state_machine: str) -> None:
+    key = put(client, "named-wrongly.png", picture(255, image_format="JPEG"))
+    FakeEndpoint.content_types.clear()
+    assert one(client, state_machine, key).outcome == "ImageClassified"
+    assert FakeEndpoint.content_types == ["image/jpeg"]
+
+
+def test_a_busy_endpoint_is_asked_again(client: Callable[..., Any], state_machine: str) -> None:
+    key = put(client, "patient.png", picture(255))
+    FakeEndpoint.failures[:] = [503, 503, 503]  # the SDK's own second try does not suffice
+    assert one(client, state_machine, key).outcome == "ImageClassified"
+    assert FakeEndpoint.failures == []
+
+
+def test_a_missing_endpoint_has_its_own_end(client: Callable[..., Any], endpoint_server: str) -> None:
+    arn = deploy_with_fake(client, endpoint_server, endpoint_name="gone", name_prefix="workflow-gone")
+    key = put(client, "nobody-asked.png", picture(255))
+    assert one(client, arn, key).outcome == "EndpointNotFound"
+
+
+def test_deploying_again_changes_nothing(client: Callable[..., Any], state_machine: str) -> None:
+    wanted = plan(name_prefix="workflow-twice")
+    assert set(deploy(client, wanted).changes) == {
+        *(function.name for function in wanted.functions),
+        wanted.state_machine_name,
+    }
+    assert deploy(client, wanted).changes == ()
+    stricter = plan(name_prefix="workflow-twice", threshold=0.95)
+    assert deploy(client, stricter).changes == ("workflow-twice-confidence-filter",)
+
+
+def test_executions_are_listed_newest_first(client: Callable[..., Any], endpoint_server: str) -> None:
+    arn = deploy_with_fake(client, endpoint_server, name_prefix="workflow-list")
+    keys = [put(client, f"list-{number}.png", picture(250)) for number in range(3)]
+    for key in keys:
+        one(client, arn, key)
+        time.sleep(0.05)
+    listed = run.list_executions(client, arn)
+    assert [item.name.split("-")[1] for item in listed] == ["2", "1", "0"]
+    assert {item.status for item in listed} == {"SUCCEEDED"}
+    assert run.list_executions(client, arn, status="FAILED") == []
+    assert len(run.list_executions(client, arn, limit=2)) == 2
