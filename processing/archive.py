@@ -1,0 +1,232 @@
+"""CIFAR-100's archives, read as a stream: which members there are, and the records in them.
+
+Nothing is extracted to disk, and no name in an archive becomes a path. Both versions are read:
+the python version's pickles hold `data` (uint8, records x 3,072), `fine_labels` and `filenames`; a record
+of the binary version is a coarse byte, a fine byte and 3,072 bytes of pixels.
+https://www.cs.toronto.edu/~kriz/cifar.html
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+import numpy as np
+
+from processing import plain_pickle
+from processing.cifar100 import CHANNELS, FINE_LABEL_NAMES, IMAGE_SIDE, PIXEL_BYTES
+from processing.job import JobError
+from processing.stream import ForwardFile
+
+BINARY_RECORD_BYTES = 2 + PIXEL_BYTES
+BINARY_RECORDS_A_READ = 512
+MAX_MEMBERS = 1000
+MAX_MEMBER_BYTES = 512 << 20
+MAX_NAMES_BYTES = 1 << 20
+TAR_READ_BYTES = 1 << 18
+HEADER_ROOM = 8 * TAR_READ_BYTES
+
+
+class ArchiveContentError(JobError):
+    """The archive is readable, and not one of CIFAR-100's: the message names the member."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """Records of one split that were asked for, in the archive's order.
+
+    Attributes:
+        split: `train` or `test`.
+        numbers: each record's place in its split, from 0; int64 [n].
+        labels: fine labels, 0..99; uint8 [n].
+        pixels: RGB; uint8 [n, 3, 32, 32].
+        names: the file names that the python version carries, None for the binary version. Not to be trusted
+            as paths.
+    """
+
+    split: str
+    numbers: np.ndarray
+    labels: np.ndarray
+    pixels: np.ndarray
+    names: list[str] | None
+
+
+def read_records(file: ForwardFile, archive: str, wanted: Collection[int]) -> Iterator[Records]:
+    """The records of both splits whose fine label is in `wanted`; `archive` is its name for messages.
+
+    Raises `ArchiveContentError`, `plain_pickle.PickleContentError` or `stream.CompressedDataError`.
+    """
+    chosen = np.zeros(256, bool)
+    chosen[list(wanted)] = True
+    seen: set[str] = set()
+    for member, content in _members(file, archive):
+        base = PurePosixPath(member.name).name
+        read = _READERS.get(base)
+        if read is None:
+            continue
+        if base in seen:
+            raise ArchiveContentError(f'{archive} holds "{base}" twice, the second as {member.name}')
+        seen.add(base)
+        yield from read(content, member, chosen)
+    file.drain()
+    _check_complete(archive, seen)
+
+
+def _members(file: ForwardFile, archive: str) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    """The regular files of a tar; whatever else a tar can hold has no business here."""
+    file.allow(HEADER_ROOM)
+    try:
+        # tarfile asks its file for nothing but `read`.
+        with tarfile.open(fileobj=file, mode="r|", bufsize=TAR_READ_BYTES) as tar:  # type: ignore[call-overload]
+            for count, member in enumerate(tar):
+                _check_member(member, count, archive)
+                file.allow(member.size + HEADER_ROOM)
+                tar.members.clear()  # it keeps every header otherwise
+                content = tar.extractfile(member) if member.isreg() else None
+                if content is not None:
+                    yield member, content
+    except tarfile.TarError as error:
+        raise ArchiveContentError(f"{archive} is not a readable tar archive: {error}") from None
+
+
+def _check_member(member: tarfile.TarInfo, count: int, archive: str) -> None:
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ArchiveContentError(f'{archive}: member "{member.name}" points outside the archive')
+    if not (member.isreg() or member.isdir()) or member.issparse():
+        raise ArchiveContentError(f'{archive}: member "{member.name}" is neither a plain file nor a folder')
+    if member.size > MAX_MEMBER_BYTES:
+        raise ArchiveContentError(f'{archive}: member "{member.name}" claims {member.size:,} bytes')
+    if count >= MAX_MEMBERS:
+        raise ArchiveContentError(f"{archive} has more than {MAX_MEMBERS:,} members")
+
+
+def _check_complete(archive: str, seen: set[str]) -> None:
+    for pair in (("train", "test"), ("train.bin", "test.bin")):
+        found = seen.intersection(pair)
+        if len(found) == 1:
+            (missing,) = set(pair) - found
+            raise ArchiveContentError(f'{archive} holds "{found.pop()}" but no "{missing}"')
+    if seen >= {"train", "train.bin"}:
+        raise ArchiveContentError(f"{archive} holds both versions of the data")
+    if not seen & {"train", "train.bin"}:
+        raise ArchiveContentError(
+            f'{archive} is not a CIFAR-100 archive: it holds neither "train" and "test" '
+            'nor "train.bin" and "test.bin"'
+        )
+
+
+def _read_python_split(content: IO[bytes], member: tarfile.TarInfo, chosen: np.ndarray) -> Iterator[Records]:
+    table = _string_keys(plain_pickle.load(content, member.size, member.name), member)  # type: ignore[arg-type]
+    missing = {"data", "fine_labels"} - table.keys()
+    if missing:
+        raise ArchiveContentError(f'{member.name} has no "{min(missing)}": not a CIFAR-100 split')
+    data = table["data"]
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (PIXEL_BYTES,):
+        raise ArchiveContentError(f"{member.name}: data is not rows of {PIXEL_BYTES:,} unsigned bytes")
+    labels = _labels(table["fine_labels"], member)
+    names = _file_names(table.get("filenames"), member)
+    for what, length in (("labels", len(labels)), ("file names", len(names or data))):
+        if length != len(data):
+            raise ArchiveContentError(f"{member.name} has {len(data):,} images and {length:,} {what}")
+    rows = np.flatnonzero(chosen[labels])
+    yield Records(
+        split=PurePosixPath(member.name).name,
+        numbers=rows,
+        labels=labels[rows],
+        pixels=data[rows].reshape(-1, CHANNELS, IMAGE_SIDE, IMAGE_SIDE),
+        names=None if names is None else [names[row] for row in rows],
+    )
+
+
+def _string_keys(table: Any, member: tarfile.TarInfo) -> dict[str, Any]:
+    if not isinstance(table, dict):
+        raise ArchiveContentError(f"{member.name} does not hold a dictionary")
+    return {key.decode("latin-1") if isinstance(key, bytes) else str(key): table[key] for key in table}
+
+
+def _labels(values: Any, member: tarfile.TarInfo) -> np.ndarray:
+    """Checked before they become bytes: 256 would turn into 0."""
+    if isinstance(values, np.ndarray):
+        values = values.tolist()
+    if not isinstance(values, list):
+        raise ArchiveContentError(f"{member.name}: fine_labels is not a list")
+    for number, value in enumerate(values):
+        if type(value) is not int or not 0 <= value < len(FINE_LABEL_NAMES):
+            raise _label_error(member, number, value)
+    return np.array(values, np.uint8)
+
+
+def _label_error(member: tarfile.TarInfo, number: int, value: Any) -> ArchiveContentError:
+    return ArchiveContentError(
+        f"{member.name}: record {number:,} has the label {value!r:.40}; CIFAR-100's are 0 to 99"
+    )
+
+
+def _file_names(values: Any, member: tarfile.TarInfo) -> list[str] | None:
+    if values is None:
+        return None
+    if not isinstance(values, list) or not all(isinstance(value, (bytes, str)) for value in values):
+        raise ArchiveContentError(f"{member.name}: filenames is not a list of names")
+    return [value.decode("latin-1") if isinstance(value, bytes) else value for value in values]
+
+
+def _read_binary_split(content: IO[bytes], member: tarfile.TarInfo, chosen: np.ndarray) -> Iterator[Records]:
+    if member.size % BINARY_RECORD_BYTES:
+        raise ArchiveContentError(
+            f"{member.name} has {member.size:,} bytes: "
+            f"no whole number of {BINARY_RECORD_BYTES:,}-byte records"
+        )
+    for first in range(0, member.size // BINARY_RECORD_BYTES, BINARY_RECORDS_A_READ):
+        block = content.read(BINARY_RECORDS_A_READ * BINARY_RECORD_BYTES)
+        table = np.frombuffer(block, np.uint8).reshape(-1, BINARY_RECORD_BYTES)
+        labels = table[:, 1]
+        if labels.max() >= len(FINE_LABEL_NAMES):
+            row = int(labels.argmax())
+            raise _label_error(member, first + row, int(labels[row]))
+        rows = np.flatnonzero(chosen[labels])
+        yield Records(
+            split=PurePosixPath(member.name).stem,
+            numbers=first + rows,
+            labels=labels[rows],
+            pixels=table[rows, 2:].reshape(-1, CHANNELS, IMAGE_SIDE, IMAGE_SIDE),
+            names=None,
+        )
+
+
+def _check_python_names(content: IO[bytes], member: tarfile.TarInfo, _: np.ndarray) -> Iterator[Records]:
+    _check_names_size(member)
+    table = _string_keys(plain_pickle.load(content, member.size, member.name), member)  # type: ignore[arg-type]
+    _check_names(_file_names(table.get("fine_label_names"), member), member)
+    return iter(())
+
+
+def _check_binary_names(content: IO[bytes], member: tarfile.TarInfo, _: np.ndarray) -> Iterator[Records]:
+    _check_names_size(member)
+    _check_names(content.read().decode("latin-1").split(), member)
+    return iter(())
+
+
+def _check_names_size(member: tarfile.TarInfo) -> None:
+    if member.size > MAX_NAMES_BYTES:
+        raise ArchiveContentError(f"{member.name} claims {member.size:,} bytes for 100 names")
+
+
+def _check_names(names: list[str] | None, member: tarfile.TarInfo) -> None:
+    if names is None or tuple(names) != FINE_LABEL_NAMES:
+        raise ArchiveContentError(f"{member.name} does not list CIFAR-100's 100 fine labels")
+
+
+_Read = Callable[[IO[bytes], tarfile.TarInfo, np.ndarray], Iterator[Records]]
+
+_READERS: dict[str, _Read] = {
+    "train": _read_python_split,
+    "test": _read_python_split,
+    "meta": _check_python_names,
+    "train.bin": _read_binary_split,
+    "test.bin": _read_binary_split,
+    "fine_label_names.txt": _check_binary_names,
+}

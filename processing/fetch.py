@@ -1,0 +1,149 @@
+"""One pass over an archive's bytes, wherever they are: hashed and counted on the way, kept for next time."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from processing.cache import ArchiveCache, Partial
+from processing.download import CHUNK_BYTES, Download, read_through_cuts
+from processing.job import JobError
+from processing.progress import Meter
+from processing.sources import LocalSource, RemoteSource, ReplacedError, TransferError, UnchangedError
+
+
+class ChecksumError(JobError):
+    """The archive is not the one that was meant."""
+
+
+class Fetch:
+    """An archive about to be read, once.
+
+    Attributes:
+        bytes, md5, sha256: of what was read; final after `chunks` ended.
+    """
+
+    def __init__(
+        self, source: LocalSource | RemoteSource, md5: str | None = None, cache: ArchiveCache | None = None
+    ) -> None:
+        self.uri = source.uri
+        self.name = source.name
+        self.bytes = 0
+        self._source = source
+        self._expected = md5
+        self._cache = cache
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
+        self._copy: str | None = None  # the md5 that the copy in use was kept under
+        self._partial: Partial | None = None
+        self._meter: Meter | None = None
+
+    @property
+    def md5(self) -> str:
+        return self._md5.hexdigest()
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    def chunks(self) -> Generator[bytes, None, None]:
+        """The archive's bytes. Raises `ChecksumError` at the end if their md5 is not the expected one."""
+        if isinstance(self._source, LocalSource):
+            yield from self._counted(self._read_file(self._source.path, f"reading {self.name}"))
+        elif self._cache is None:
+            download = Download()
+            yield from self._counted(self._metered(read_through_cuts(self._source, download), download))
+        else:
+            yield from self._through_cache(self._source, self._cache)
+        if self._meter:
+            self._meter.finish()
+        self._check()
+
+    def discard_copy(self) -> bool:
+        """Remove what the cache holds of this archive, which is bad; true if it was a whole copy."""
+        if self._partial:
+            self._partial.drop()
+        if self._cache and self._copy:
+            self._cache.forget(self._copy)
+            return True
+        return False
+
+    def _check(self) -> None:
+        if self._expected and self.md5 != self._expected:
+            raise ChecksumError(
+                f"{self.uri} has the md5 {self.md5}, not {self._expected}: not the archive that was meant"
+            )
+
+    def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self._md5.update(chunk)
+            self._sha256.update(chunk)
+            self.bytes += len(chunk)
+            if self._meter:
+                self._meter.add(len(chunk))
+            yield chunk
+
+    def _read_file(self, path: Path, label: str) -> Iterator[bytes]:
+        with path.open("rb", buffering=0) as file:
+            self._meter = Meter(label, path.stat().st_size)
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+    def _metered(self, chunks: Iterator[bytes], download: Download) -> Iterator[bytes]:
+        for chunk in chunks:
+            if self._meter is None:  # the size is known once the server has answered
+                self._meter = Meter(f"fetching {self.name}", download.size)
+            yield chunk
+
+    def _through_cache(self, source: RemoteSource, cache: ArchiveCache) -> Iterator[bytes]:
+        copy = self._current_copy(source, cache)
+        if copy:
+            yield from self._counted(self._read_file(copy, f"reading the kept {self.name}"))
+            return
+        with cache.partial(source.uri) as partial:
+            self._partial = partial
+            yield from self._counted(self._continued(source, partial))
+            self._check()
+            partial.keep(self.md5)
+
+    def _current_copy(self, source: RemoteSource, cache: ArchiveCache) -> Path | None:
+        """The kept archive, if it is the one that is meant, or still the one that the URI gives."""
+        if self._expected:
+            self._copy = self._expected
+        else:
+            known = cache.known(source.uri)
+            if known is None or not _unchanged(source, known.version):
+                return None
+            self._copy = known.md5
+        return cache.archive(self._copy)
+
+    def _continued(self, source: RemoteSource, partial: Partial) -> Iterator[bytes]:
+        """What an earlier process left of the download, then the rest of it, which is added to the file."""
+        chunks = read_through_cuts(source, partial.download, partial.length)
+        try:  # the first answer shows whether what is here belongs to what is there
+            first = next(chunks, b"")
+        except ReplacedError:
+            partial.restart()
+            chunks = read_through_cuts(source, partial.download)
+            first = next(chunks, b"")
+        partial.note()
+        self._meter = Meter(f"fetching {self.name}", partial.download.size)
+        yield from partial.chunks(CHUNK_BYTES)
+        for chunk in itertools.chain([first], chunks):
+            partial.file.write(chunk)
+            yield chunk
+
+
+def _unchanged(source: RemoteSource, version: str | None) -> bool:
+    if version is None:
+        return False
+    try:
+        with closing(source.open(unless=version).stream):
+            return False
+    except UnchangedError:
+        return True
+    except TransferError:
+        return False  # the download that follows has the patience for it

@@ -1,0 +1,70 @@
+"""How a processing job ends: quietly, or with one sentence for a person and for SageMaker.
+
+SageMaker shows the first KiB of `/opt/ml/output/message` as the job's `ExitMessage`:
+https://docs.aws.amazon.com/sagemaker/latest/dg/byoc-metadata.html
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+EXIT_MESSAGE = Path("/opt/ml/output/message")
+EXIT_MESSAGE_BYTES = 1024
+
+
+class JobError(Exception):
+    """Something the job was given is wrong; the message is one sentence that says what and where."""
+
+
+def run(main: Callable[[], None]) -> int:
+    """Run a job's `main` and return the process's exit status.
+
+    A `JobError` or an error of the operating system (no space, no permission) becomes one sentence
+    and 1. Anything else is a fault of ours: its traceback is kept, and SageMaker gets its last line.
+    SIGTERM, which SageMaker sends to stop a job, unwinds like Ctrl-C, so that temporary files go.
+    """
+    signal.signal(signal.SIGTERM, _unwind)
+    try:
+        main()
+    except JobError as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(describe_os_error(error))
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        _leave_exit_message(f"{type(error).__name__}: {error}")
+        raise
+    return 0
+
+
+def describe_os_error(error: OSError) -> str:
+    """What the operating system refused, and for which file."""
+    what = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {what}" if error.filename else what
+
+
+def _unwind(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _fail(sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr, flush=True)
+    _leave_exit_message(sentence)
+    return 1
+
+
+def _leave_exit_message(text: str) -> None:
+    if not EXIT_MESSAGE.parent.is_dir():
+        return
+    # Cut on a character's boundary: SageMaker fails a job whose message is no UTF-8.
+    message = text.encode()[:EXIT_MESSAGE_BYTES].decode(errors="ignore")
+    try:
+        EXIT_MESSAGE.write_text(message, encoding="utf-8")
+    except OSError as error:
+        print(f"warning: the exit message was not written: {describe_os_error(error)}", file=sys.stderr)

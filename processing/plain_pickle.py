@@ -1,0 +1,398 @@
+"""Reads a pickle that holds plain data, without unpickling it.
+
+A pickle is a program for a small stack machine, and Python's own machine may call whatever the
+program names. This machine has no calls: the few constructors that arrays and Python 2's strings need
+are written out here, any other name is an error, and so is every opcode that has no use in plain data.
+https://github.com/python/cpython/blob/main/Lib/pickletools.py documents the opcodes.
+
+Large strings are read straight into their place, so that the peak of memory is the data itself:
+Python's `pickle` holds them twice.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import struct
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from processing.job import JobError
+
+# CIFAR-100 needs some twelve operations a record in the most verbose form; each may allocate an object.
+MAX_OPERATIONS = 4_000_000
+BUFFER_BYTES = 1 << 16
+LARGE = 1 << 20
+_DTYPE = re.compile(r"[<>|=]?[biuf][1248]")
+_MARK = object()
+
+
+class PickleContentError(JobError):
+    """The pickle is damaged, or asks for something that plain data does not need."""
+
+
+class Reader(Protocol):
+    """A binary stream, such as a tar member's."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def readinto(self, target: memoryview, /) -> int | None: ...
+
+
+def load(stream: Reader, size: int, name: str) -> Any:
+    """The value in the pickle of `size` bytes on `stream`: containers of numbers, text, bytes and arrays.
+
+    Python 2's strings come as `bytes`, large ones as `bytearray`. `name` is for messages.
+    Raises `PickleContentError`.
+    """
+    machine = _Machine(_Input(stream, size))
+    try:
+        return machine.run()
+    except PickleContentError as error:
+        raise PickleContentError(f"{name}: {error}") from None
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError, struct.error):
+        # What a program that does not add up runs into: an empty stack, an unknown memo, a wrong operand.
+        raise PickleContentError(
+            f"{name}: damaged pickle near byte {machine.input.position:,} of {size:,}"
+        ) from None
+
+
+class _Input:
+    """A buffered stream that knows how much can still come, so that no length is believed beyond it."""
+
+    def __init__(self, stream: Reader, size: int) -> None:
+        self._stream = stream
+        self._size = size
+        self._unread = size
+        self._buffer = b""
+        self._at = 0
+
+    @property
+    def position(self) -> int:
+        return self._size - self._unread - (len(self._buffer) - self._at)
+
+    def take(self, count: int) -> bytes:
+        """Exactly `count` bytes."""
+        end = self._at + count
+        if end > len(self._buffer):
+            self._fill(count)
+            end = count
+        piece = self._buffer[self._at : end]
+        self._at = end
+        return piece
+
+    def byte(self) -> int:
+        at = self._at
+        if at == len(self._buffer):
+            self._fill(1)
+            at = 0
+        self._at = at + 1
+        return self._buffer[at]
+
+    def line(self) -> str:
+        text = bytearray()
+        while (byte := self.byte()) != 0x0A:
+            text.append(byte)
+            if len(text) > 256:
+                raise PickleContentError("a name of more than 256 characters")
+        return text.decode("ascii", "replace")
+
+    def take_large(self, count: int) -> bytearray:
+        """Exactly `count` bytes, without holding any of them twice."""
+        self._check(count)
+        target = bytearray(count)
+        filled = min(count, len(self._buffer) - self._at)
+        target[:filled] = self._buffer[self._at : self._at + filled]
+        self._at += filled
+        with memoryview(target) as view:
+            while filled < count:
+                got = self._stream.readinto(view[filled : filled + LARGE])
+                if not got:
+                    raise PickleContentError(f"ends after {self._size - self._unread:,} bytes")
+                filled += got
+                self._unread -= got
+        return target
+
+    def _check(self, count: int) -> None:
+        left = self._unread + len(self._buffer) - self._at
+        if count > left:
+            raise PickleContentError(f"a value of {count:,} bytes where {left:,} are left")
+
+    def _fill(self, count: int) -> None:
+        self._check(count)
+        rest = self._buffer[self._at :]
+        pieces = [rest]
+        have = len(rest)
+        while have < count:
+            piece = self._stream.read(min(max(count - have, BUFFER_BYTES), self._unread))
+            if not piece:
+                raise PickleContentError(f"ends after {self._size - self._unread:,} bytes")
+            self._unread -= len(piece)
+            have += len(piece)
+            pieces.append(piece)
+        self._buffer = b"".join(pieces)
+        self._at = 0
+
+
+class _Name:
+    """A global the pickle names; it is looked up nowhere."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class _Pending:
+    """An array or a type of element between its construction and its `BUILD`."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class _Latin1Text:
+    """A large text that is known to be bytes in disguise: Python 3 writes them so in protocol 2."""
+
+    def __init__(self, content: bytearray) -> None:
+        self.content = content
+
+
+class _Machine:
+    def __init__(self, source: _Input) -> None:
+        self.input = source
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+
+    def run(self) -> Any:
+        byte, operations = self.input.byte, _OPERATIONS
+        for _ in range(MAX_OPERATIONS):
+            opcode = byte()
+            operation = operations.get(opcode)
+            if operation is None:
+                if opcode == 0x2E:  # STOP
+                    return self._finish()
+                raise PickleContentError(
+                    f"opcode {opcode:#04x} at byte {self.input.position - 1:,} is not for plain data"
+                )
+            operation(self)
+        raise PickleContentError(f"more than {MAX_OPERATIONS:,} operations")
+
+    def _finish(self) -> Any:
+        (value,) = self.stack
+        return _settled(value)
+
+    # -- what the operations are made of ---------------------------------------------------------------
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def pop_to_mark(self) -> list[Any]:
+        stack = self.stack
+        at = len(stack) - 1
+        while stack[at] is not _MARK:
+            at -= 1
+            if at < 0:
+                raise PickleContentError("items without a mark")
+        items = stack[at + 1 :]
+        del stack[at:]
+        return items
+
+    def pop(self) -> Any:
+        return _settled(self.stack.pop())
+
+    def put(self, index: int) -> None:
+        self.memo[index] = self.stack[-1]
+
+    def get(self, index: int) -> None:
+        self.stack.append(self.memo[index])
+
+    def unsigned(self, width: int) -> int:
+        return int.from_bytes(self.input.take(width), "little")
+
+    def bytes_of(self, count: int) -> bytes | bytearray:
+        return self.input.take(count) if count < LARGE else self.input.take_large(count)
+
+    def text_of(self, count: int) -> str | _Latin1Text:
+        if count < LARGE:
+            return self.input.take(count).decode("utf-8", "surrogatepass")
+        return _Latin1Text(self._large_text(count))
+
+    def _large_text(self, count: int) -> bytearray:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        content = bytearray()
+        while count:
+            piece = self.input.take(min(count, BUFFER_BYTES))
+            count -= len(piece)
+            content += decoder.decode(piece, final=not count).encode("latin-1")
+        return content
+
+    # -- containers ------------------------------------------------------------------------------------
+
+    def append(self) -> None:
+        value = self.pop()
+        _expect(self.stack[-1], list).append(value)
+
+    def appends(self) -> None:
+        items = self.pop_to_mark()
+        _expect(self.stack[-1], list).extend(map(_settled, items))
+
+    def set_item(self) -> None:
+        value, key = self.pop(), self.pop()
+        _expect(self.stack[-1], dict)[_key(key)] = value
+
+    def set_items(self) -> None:
+        items = self.pop_to_mark()
+        target = _expect(self.stack[-1], dict)
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            target[_key(_settled(key))] = _settled(value)
+
+    def tuple_of(self, count: int) -> None:
+        stack = self.stack
+        if len(stack) < count or _MARK in stack[-count:]:
+            raise PickleContentError("a tuple of too few items")
+        stack[-count:] = [tuple(map(_settled, stack[-count:]))]
+
+    def tuple_to_mark(self) -> None:
+        self.push(tuple(map(_settled, self.pop_to_mark())))
+
+    # -- names and what stands for calls ---------------------------------------------------------------
+
+    def name(self) -> None:
+        module = self.input.line()
+        self.push(_permitted(module, self.input.line()))
+
+    def name_from_stack(self) -> None:
+        name, module = self.pop(), self.pop()
+        self.push(_permitted(str(module), str(name)))
+
+    def reduce(self) -> None:
+        arguments, name = self.pop(), self.stack.pop()
+        constructor = _CONSTRUCTORS.get(_expect(name, _Name).text)
+        if constructor is None:
+            raise PickleContentError(f"calls {name.text}, which plain data does not need")
+        self.push(constructor(*_expect(arguments, tuple)))
+
+    def build(self) -> None:
+        state = _expect(self.pop(), tuple)
+        pending = _expect(self.stack[-1], _Pending)
+        if isinstance(pending.value, np.dtype):
+            # (version, byte order, …): the rest describes structured types, which are refused here.
+            if any(part is not None for part in state[2:5]):
+                raise PickleContentError("an array of structures")
+            pending.value = pending.value.newbyteorder(_expect(state[1], (str, bytes)))
+        else:
+            _version, shape, dtype, fortran_order, content = state
+            pending.value = _array(content, dtype, shape, "F" if fortran_order else "C")
+
+
+def _expect(value: Any, kind: Any) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError
+    return value
+
+
+def _settled(value: Any) -> Any:
+    kind = type(value)
+    if kind is _Pending:
+        return value.value
+    if value is _MARK:
+        raise PickleContentError("a mark where a value belongs")
+    return value
+
+
+def _key(value: Any) -> Any:
+    return _expect(value, (bytes, str, int))
+
+
+def _permitted(module: str, name: str) -> _Name:
+    # numpy 2 renamed the module; archives of both ages are about.
+    text = f"{module}.{name}".replace("numpy._core.", "numpy.core.", 1)
+    if text not in _CONSTRUCTORS and text not in _MENTIONED:
+        raise PickleContentError(f"asks for {text}, which plain data does not need")
+    return _Name(text)
+
+
+def _encode(text: Any, encoding: Any) -> bytes | bytearray:
+    if encoding not in ("latin1", "latin-1"):
+        raise PickleContentError("a text in an encoding other than latin1")
+    return text.content if isinstance(text, _Latin1Text) else _expect(text, str).encode("latin-1")
+
+
+def _dtype(description: Any, *_flags: Any) -> _Pending:
+    text = description.decode("ascii") if isinstance(description, bytes) else _expect(description, str)
+    if not _DTYPE.fullmatch(text):
+        raise PickleContentError(f'an array of "{text[:40]}", which is no plain number')
+    return _Pending(np.dtype(text))
+
+
+def _new_array(_type: Any, _shape: Any, _typecode: Any) -> _Pending:
+    return _Pending(np.empty(0, np.uint8))
+
+
+def _array(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+    """An array over `content`, not a copy of it; shape and length must agree."""
+    buffer = _expect(content, (bytes, bytearray))
+    sides = [_expect(side, int) for side in _expect(shape, tuple)]
+    if any(side < 0 for side in sides):
+        raise ValueError
+    if order not in ("C", "F"):
+        raise ValueError
+    return np.frombuffer(buffer, _expect(dtype, np.dtype)).reshape(sides, order=order)
+
+
+def _scalar(dtype: Any, content: Any) -> int | float:
+    value = _array(content, dtype, (), "C").item()
+    return _expect(value, (int, float))
+
+
+_CONSTRUCTORS: dict[str, Callable[..., Any]] = {
+    "_codecs.encode": _encode,
+    "numpy.dtype": _dtype,
+    "numpy.core.multiarray._reconstruct": _new_array,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy.core.numeric._frombuffer": _array,
+}
+_MENTIONED = frozenset({"numpy.ndarray"})  # named as an argument, never called
+
+_OPERATIONS: dict[int, Callable[[_Machine], object]] = {
+    0x80: lambda m: m.input.take(1),  # PROTO
+    0x95: lambda m: m.input.take(8),  # FRAME
+    ord("("): lambda m: m.push(_MARK),
+    ord("}"): lambda m: m.push({}),
+    ord("]"): lambda m: m.push([]),
+    ord(")"): lambda m: m.push(()),
+    ord("t"): _Machine.tuple_to_mark,
+    0x85: lambda m: m.tuple_of(1),
+    0x86: lambda m: m.tuple_of(2),
+    0x87: lambda m: m.tuple_of(3),
+    ord("a"): _Machine.append,
+    ord("e"): _Machine.appends,
+    ord("s"): _Machine.set_item,
+    ord("u"): _Machine.set_items,
+    ord("N"): lambda m: m.push(None),
+    0x88: lambda m: m.push(True),
+    0x89: lambda m: m.push(False),
+    ord("J"): lambda m: m.push(int.from_bytes(m.input.take(4), "little", signed=True)),
+    ord("K"): lambda m: m.push(m.input.byte()),
+    ord("M"): lambda m: m.push(m.unsigned(2)),
+    0x8A: lambda m: m.push(int.from_bytes(m.input.take(m.input.byte()), "little", signed=True)),  # LONG1
+    ord("G"): lambda m: m.push(struct.unpack(">d", m.input.take(8))[0]),
+    ord("U"): lambda m: m.push(m.input.take(m.input.byte())),  # SHORT_BINSTRING
+    ord("T"): lambda m: m.push(m.bytes_of(m.unsigned(4))),  # BINSTRING
+    ord("C"): lambda m: m.push(m.input.take(m.input.byte())),  # SHORT_BINBYTES
+    ord("B"): lambda m: m.push(m.bytes_of(m.unsigned(4))),  # BINBYTES
+    0x8E: lambda m: m.push(m.bytes_of(m.unsigned(8))),  # BINBYTES8
+    0x96: lambda m: m.push(m.bytes_of(m.unsigned(8))),  # BYTEARRAY8
+    0x8C: lambda m: m.push(m.text_of(m.input.byte())),  # SHORT_BINUNICODE
+    ord("X"): lambda m: m.push(m.text_of(m.unsigned(4))),  # BINUNICODE
+    0x8D: lambda m: m.push(m.text_of(m.unsigned(8))),  # BINUNICODE8
+    ord("q"): lambda m: m.put(m.input.byte()),
+    ord("r"): lambda m: m.put(m.unsigned(4)),
+    0x94: lambda m: m.put(len(m.memo)),  # MEMOIZE
+    ord("h"): lambda m: m.get(m.input.byte()),
+    ord("j"): lambda m: m.get(m.unsigned(4)),
+    ord("c"): _Machine.name,
+    0x93: _Machine.name_from_stack,  # STACK_GLOBAL
+    ord("R"): _Machine.reduce,
+    ord("b"): _Machine.build,
+}

@@ -1,0 +1,165 @@
+"""From compressed chunks to a forward-only file of their content, in one pass.
+
+Reading with hashing, gunzip and whatever the caller does run side by side: zlib, ISA-L and hashlib
+let go of Python's lock while they work.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import zlib
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from types import TracebackType
+from typing import Any
+
+from processing.job import JobError
+
+_deflate: Any = zlib
+try:  # twice zlib's speed, where it is installed
+    from isal import isal_zlib
+except ImportError:
+    pass
+else:
+    _deflate = isal_zlib
+
+OUTPUT_CHUNK = 1 << 20
+QUEUED_CHUNKS = 4
+GZIP_MAGIC = b"\x1f\x8b"
+GZIP_WBITS = 16 + zlib.MAX_WBITS
+# Five times the full data set: what unpacks to more is no CIFAR-100 archive but a bomb.
+MAX_UNPACKED_BYTES = 1 << 30
+
+
+class CompressedDataError(JobError):
+    """The archive is no gzip file, a damaged or a truncated one, or one that unpacks without end."""
+
+
+def gunzip(chunks: Iterable[bytes], name: str) -> Generator[bytes, None, None]:
+    """The content of a gzip file of one member or several, in pieces of at most 1 MiB.
+
+    Raises `CompressedDataError`; `name` is for its message.
+    """
+    decoder: Any = None
+    read = unpacked = 0
+    for chunk in chunks:
+        if not read and not chunk.startswith(GZIP_MAGIC):
+            raise CompressedDataError(f"{name} is not a gzip file: it starts with {bytes(chunk[:16])!r}")
+        read += len(chunk)
+        data: bytes = chunk
+        while data:
+            if decoder is None:
+                data = data.lstrip(b"\0")  # padding after the last member
+                if not data:
+                    break
+                decoder = _deflate.decompressobj(wbits=GZIP_WBITS)
+            try:
+                piece = decoder.decompress(data, OUTPUT_CHUNK)
+            except _deflate.error:
+                raise CompressedDataError(f"{name} is damaged near its byte {read - len(data):,}") from None
+            unpacked += len(piece)
+            if unpacked > MAX_UNPACKED_BYTES:
+                raise CompressedDataError(
+                    f"{name} unpacks to more than {MAX_UNPACKED_BYTES >> 30} GiB: not a CIFAR-100 archive"
+                )
+            if piece:
+                yield piece
+            if decoder.eof:
+                data, decoder = decoder.unused_data, None
+            else:
+                data = decoder.unconsumed_tail
+    if decoder is not None:
+        raise CompressedDataError(f"{name} is cut short: its compressed data ends after {read:,} bytes")
+    if not read:
+        raise CompressedDataError(f"{name} is empty")
+
+
+def in_background(items: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+    """The same items, made ahead of time by a thread of their own; errors arrive in their place.
+
+    Closing the result stops the thread and closes `items` in it.
+    """
+    made: queue.Queue[bytes | BaseException | None] = queue.Queue(QUEUED_CHUNKS)
+    stopped = threading.Event()
+
+    def put(item: bytes | BaseException | None) -> bool:
+        while not stopped.is_set():
+            try:
+                made.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def make() -> None:
+        try:
+            with closing(items):
+                for item in items:
+                    if not put(item):
+                        return
+            put(None)
+        except BaseException as error:  # noqa: BLE001 - raised again where the items are used
+            put(error)
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    try:
+        while (item := made.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+class ForwardFile:
+    """A binary file made of pieces, to be read once from front to end.
+
+    `allow` bounds what may be read next: a tar header that claims a name of a gigabyte is stopped by it.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], name: str) -> None:
+        self._pieces = pieces
+        self._name = name
+        self._rest = memoryview(b"")
+        self._allowed: int | None = None
+
+    def allow(self, count: int) -> None:
+        """Let at most `count` more bytes be read before the next call."""
+        self._allowed = count
+
+    def read(self, size: int) -> bytes:
+        """`size` bytes, fewer only at the end."""
+        if self._allowed is not None:
+            self._allowed -= size
+            if self._allowed < 0:
+                raise CompressedDataError(f"{self._name}: a header of the tar is absurdly large")
+        parts = []
+        while size:
+            if not self._rest:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    break
+                self._rest = memoryview(piece)
+            part = self._rest[:size]
+            self._rest = self._rest[len(part) :]
+            size -= len(part)
+            parts.append(part)
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+    def drain(self) -> None:
+        """Read to the end, so that checksums over the whole are complete."""
+        self._rest = memoryview(b"")
+        for _ in self._pieces:
+            pass
+
+    def __enter__(self) -> ForwardFile:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if isinstance(self._pieces, Generator):
+            self._pieces.close()
