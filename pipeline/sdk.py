@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jsonschema  # type: ignore[import-untyped]
+
 if TYPE_CHECKING:
     from sagemaker.core.workflow.pipeline_context import PipelineSession
 
@@ -46,16 +48,25 @@ def offline() -> Iterator[None]:
         os.environ.pop(name, None)
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
+    validate = jsonschema.validate
+    # The SDK validates its configuration anew for each value that it looks up: some 60 times, 4 seconds.
+    # It is ours, constant, and a test validates it once.
+    jsonschema.validate = _accept
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        jsonschema.validate = validate
         logging.disable(disabled)
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+
+def _accept(*_arguments: object) -> None:
+    """In place of a validation."""
 
 
 def import_sdk() -> None:

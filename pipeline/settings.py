@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     # An ISO 8601 duration: how old a step's result may be to be used again.
     cache_expire_after: Annotated[str, StringConstraints(pattern=r"^P\d+D$|^PT\d+[HM]$")] = "P30D"
 
-    epochs: Annotated[Integer, Field(ge=1, le=10_000)] = 24
+    epochs: Annotated[Integer, Field(ge=1, le=10_000)] = 32
     learning_rate: Annotated[Number, Field(gt=0, le=10)] = 0.004
     batch_size: Annotated[Integer, Field(ge=2, le=65_536)] = 50
     weight_decay: Annotated[Number, Field(ge=0, le=10)] = 0.05

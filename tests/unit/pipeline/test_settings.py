@@ -1,0 +1,141 @@
+"""One settings object: from variables over a file over defaults, and what it refuses."""
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.settings import LOCAL_BUCKET, SettingsError, load
+from training.recipe import Recipe
+
+ROLE = "arn:aws:iam::210987654321:role/pipeline"
+
+
+def write(tmp_path, text):
+    (tmp_path / "scones.toml").write_text(text)
+
+
+def test_local_needs_no_setup():
+    settings = load()
+    assert (settings.target, settings.bucket) == ("local", LOCAL_BUCKET)
+    assert settings.role_arn.startswith("arn:aws:iam::123456789012:role/")
+    assert settings.classes == ("bicycle", "motorcycle")
+
+
+def test_is_frozen(settings):
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.epochs = 3
+
+
+def test_variable_over_file_over_default(monkeypatch, tmp_path):
+    write(tmp_path, 'epochs = 7\nbatch_size = 20\nclasses = ["bus", "train"]\n')
+    monkeypatch.setenv("SCONES_EPOCHS", "9")
+    settings = load()
+    assert (settings.epochs, settings.batch_size, settings.classes) == (9, 20, ("bus", "train"))
+    assert settings.learning_rate == load().learning_rate
+
+
+def test_option_over_variable(monkeypatch):
+    monkeypatch.setenv("SCONES_EPOCHS", "9")
+    assert load(epochs=3, target=None).epochs == 3
+
+
+def test_file_by_name(monkeypatch, tmp_path):
+    (tmp_path / "other.toml").write_text('pipeline_name = "mine"')
+    monkeypatch.setenv("SCONES_CONFIG", str(tmp_path / "other.toml"))
+    assert load().pipeline_name == "mine"
+
+
+def test_file_by_name_must_exist(monkeypatch):
+    monkeypatch.setenv("SCONES_CONFIG", "nowhere.toml")
+    with pytest.raises(SettingsError, match=r"SCONES_CONFIG names nowhere\.toml"):
+        load()
+
+
+def test_classes_from_a_variable(monkeypatch):
+    monkeypatch.setenv("SCONES_CLASSES", "pickup_truck, bus")
+    assert load().classes == ("pickup_truck", "bus")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SCONES_EPOCHS", "ten"),
+        ("SCONES_EPOCHS", "1.5"),
+        ("SCONES_EPOCHS", "0"),
+        ("SCONES_TARGET", "gcp"),
+        ("SCONES_BUCKET", "Not_A_Bucket"),
+        ("SCONES_ROLE_ARN", "role"),
+        ("SCONES_CLASSES", "bicycle"),
+        ("SCONES_CONFIDENCE_THRESHOLD", "1.1"),
+        ("SCONES_DATA_SOURCE", "/etc/passwd"),
+        ("SCONES_TRAINING_INSTANCE_TYPE", "m5.large"),
+        ("SCONES_ENDPOINT_NAME_PREFIX", "x" * 43),
+        ("SCONES_CACHE_EXPIRE_AFTER", "a month"),
+        ("SCONES_REGION", "here"),
+    ],
+)
+def test_wrong_variable_is_named(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"^{variable}: "):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("epochs = true", "epochs"),
+        ('epochs = "ten"', "epochs"),
+        ("learning_rate = false", "learning_rate"),
+        ("bucket = 5", "bucket"),
+        ("classes = 3", "classes"),
+        ("[epochs]\nvalue = 3", "epochs"),
+    ],
+)
+def test_wrong_type_in_file_is_named(tmp_path, text, key):
+    write(tmp_path, text)
+    with pytest.raises(SettingsError, match=rf"^{key} in scones\.toml: "):
+        load()
+
+
+def test_unknown_variable_is_named_with_its_likeness(monkeypatch):
+    monkeypatch.setenv("SCONES_EPOHCS", "3")
+    with pytest.raises(SettingsError, match=r"^SCONES_EPOHCS is no setting; did you mean SCONES_EPOCHS\?$"):
+        load()
+
+
+def test_unknown_key_in_file_is_named(tmp_path):
+    write(tmp_path, "colour = 1")
+    with pytest.raises(SettingsError, match=r"^colour in scones\.toml is no setting; known are "):
+        load()
+
+
+def test_broken_file_is_named(tmp_path):
+    write(tmp_path, "epochs = ")
+    with pytest.raises(SettingsError, match=r"^scones\.toml is not TOML: "):
+        load()
+
+
+def test_class_named_twice(monkeypatch):
+    monkeypatch.setenv("SCONES_CLASSES", "bus,bus")
+    with pytest.raises(SettingsError, match="named twice"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [({}, "bucket"), ({"bucket": "my-bucket"}, "role_arn"), ({"role_arn": ROLE}, "bucket")],
+)
+def test_aws_says_what_to_set(given, missing):
+    with pytest.raises(SettingsError, match=f"^{missing} is not set: .*SCONES_{missing.upper()}"):
+        load(target="aws", **given)
+
+
+def test_aws_is_complete_with_bucket_and_role(monkeypatch):
+    monkeypatch.setenv("SCONES_TARGET", "aws")
+    settings = load(bucket="my-bucket", role_arn=ROLE)
+    assert settings.s3_uri("code", "x") == "s3://my-bucket/scones/code/x"
+
+
+def test_defaults_are_the_recipes(settings):
+    recipe = Recipe()
+    for name in ("epochs", "learning_rate", "batch_size", "weight_decay", "seed"):
+        assert getattr(settings, name) == getattr(recipe, name), name
