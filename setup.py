@@ -53,7 +53,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=[name + suffix for name in PACKAGES for suffix in ("", ".*")]),
-    package_data={"workflows": ["*.json", "*.yaml"], "pipeline": ["*.json", "*.toml"]},
+    package_data={
+        "workflows": ["*.json", "*.yaml"],
+        "pipeline": ["*.json", "*.toml"],
+        "localaws": ["sagemaker/*.sh"],
+    },
     install_requires=[
         "boto3>=1.40",
         "pydantic>=2.10",

@@ -14,6 +14,7 @@ from werkzeug import Request, Response
 from localaws.sagemaker.checks import check_request
 from localaws.sagemaker.errors import SageMakerError, UnknownOperationError, ValidationError
 from localaws.sagemaker.events import Listener, event
+from localaws.sagemaker.jobs import Supervisor
 from localaws.sagemaker.operations import HANDLERS
 from localaws.stack import Stack
 
@@ -41,12 +42,14 @@ class SageMakerService:
     Attributes:
         stack: where it runs.
         store: SageMaker's documents; `store.wait_for(predicate)` waits for a change without polling.
+        jobs: runs processing and training jobs.
         listeners: called with each state-change event, in the shape that SageMaker puts on EventBridge.
     """
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.store = stack.store
+        self.jobs = Supervisor(stack)
         self.listeners: list[Listener] = []
         self._modules = [importlib.import_module(name) for name in MODULES]
 
@@ -108,6 +111,12 @@ def _body(request: Request) -> Document:
     if not isinstance(body, dict):
         raise ValidationError("The request's body is not a JSON object.")
     return body
+
+
+def described(operation: str, request: Document) -> Document:
+    """The members of a Create request that the Describe operation answers unchanged."""
+    members = _service_model().operation_model(operation).output_shape.members
+    return {key: value for key, value in request.items() if key in members and value is not None}
 
 
 @cache

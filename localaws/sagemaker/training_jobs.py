@@ -1,1 +1,168 @@
-"""Being written."""
+"""Training jobs: Create, Describe, Update, Stop, List, Delete."""
+
+from __future__ import annotations
+
+from localaws.sagemaker.errors import ResourceInUseError, ValidationError
+from localaws.sagemaker.job_runs import Document, announce, recover
+from localaws.sagemaker.jobs import Stop
+from localaws.sagemaker.metrics import check_definitions
+from localaws.sagemaker.operations import now, operation, page, public, tags_of
+from localaws.sagemaker.service import SageMakerService, described
+from localaws.sagemaker.tags import drop_tags, set_tags
+from localaws.sagemaker.training_run import KIND, TrainingRun, artifacts, end, enter
+
+_DAY = 86_400
+
+
+def start(service: SageMakerService) -> None:
+    recover(service, KIND, end)
+
+
+def close(service: SageMakerService) -> None:
+    service.jobs.close(service.stack.arn("training-job/"))
+
+
+@operation("CreateTrainingJob")
+def create_training_job(service: SageMakerService, request: Document) -> Document:
+    name = request["TrainingJobName"]
+    arn = service.stack.arn(f"training-job/{name}")
+    _check(request)
+    moment = now()
+    document = {
+        **described("DescribeTrainingJob", request),
+        "StoppingCondition": {"MaxRuntimeInSeconds": _DAY} | (request.get("StoppingCondition") or {}),
+        "TrainingJobArn": arn,
+        "TrainingJobStatus": "InProgress",
+        "ModelArtifacts": {"S3ModelArtifacts": str(artifacts(request))},
+        "CreationTime": moment,
+        "LastModifiedTime": moment,
+        "EnableNetworkIsolation": bool(request.get("EnableNetworkIsolation")),
+        "EnableInterContainerTrafficEncryption": bool(request.get("EnableInterContainerTrafficEncryption")),
+        "EnableManagedSpotTraining": bool(request.get("EnableManagedSpotTraining")),
+        "ProfilingStatus": "Disabled",
+    }
+    enter(document, "Starting")
+    with service.store.transaction():
+        if service.store.get(KIND, name):
+            raise ResourceInUseError(
+                "Training job names must be unique within an AWS account and region, and a training job with "
+                f"this name already exists ({arn})"
+            )
+        service.store.put(KIND, name, document)
+        set_tags(service, arn, tags_of(request))
+    announce(service, KIND, document)
+    service.jobs.launch(arn, lambda job: TrainingRun(service, name, job).run())
+    return {"TrainingJobArn": arn}
+
+
+@operation("DescribeTrainingJob")
+def describe_training_job(service: SageMakerService, request: Document) -> Document:
+    return public(_find(service, request["TrainingJobName"]))
+
+
+@operation("UpdateTrainingJob")
+def update_training_job(service: SageMakerService, request: Document) -> Document:
+    name = request["TrainingJobName"]
+    _find(service, name)
+
+    def change(document: Document) -> None:
+        _refuse_unless_running(document)
+        for key, value in request.items():
+            if isinstance(value, dict):
+                document[key] = {**document.get(key, {}), **value}
+            elif key != "TrainingJobName":
+                document[key] = value
+        document["LastModifiedTime"] = now()
+
+    return {"TrainingJobArn": service.store.update(KIND, name, change)["TrainingJobArn"]}
+
+
+@operation("StopTrainingJob")
+def stop_training_job(service: SageMakerService, request: Document) -> Document:
+    name = request["TrainingJobName"]
+    _find(service, name)
+
+    def change(document: Document) -> None:
+        _refuse_unless_running(document)
+        document["TrainingJobStatus"] = "Stopping"
+        enter(document, "Stopping")
+        document["LastModifiedTime"] = now()
+
+    document = service.store.update(KIND, name, change)
+    announce(service, KIND, document)
+    service.jobs.ask_to_stop(document["TrainingJobArn"], Stop.USER)
+    return {}
+
+
+@operation("ListTrainingJobs")
+def list_training_jobs(service: SageMakerService, request: Document) -> Document:
+    members = (
+        "TrainingJobName",
+        "TrainingJobArn",
+        "CreationTime",
+        "TrainingEndTime",
+        "LastModifiedTime",
+        "TrainingJobStatus",
+        "SecondaryStatus",
+    )
+    return page(
+        service.store.list(KIND),
+        request,
+        member="TrainingJobSummaries",
+        summary=lambda document: {key: document[key] for key in members if key in document},
+        sort={"CreationTime": "CreationTime", "Name": "TrainingJobName", "Status": "TrainingJobStatus"},
+        name="TrainingJobName",
+    )
+
+
+@operation("DeleteTrainingJob")
+def delete_training_job(service: SageMakerService, request: Document) -> Document:
+    document = _find(service, request["TrainingJobName"])
+    if document["TrainingJobStatus"] in ("InProgress", "Stopping"):
+        raise ResourceInUseError(f"{document['TrainingJobArn']} is {document['TrainingJobStatus']}.")
+    with service.store.transaction():
+        service.store.delete(KIND, document["TrainingJobName"])
+        drop_tags(service, document["TrainingJobArn"])
+    return {}
+
+
+def _find(service: SageMakerService, name: str) -> Document:
+    document = service.store.get(KIND, name)
+    if document is None:
+        raise ValidationError("Requested resource not found.")
+    return document
+
+
+def _refuse_unless_running(document: Document) -> None:
+    status = document["TrainingJobStatus"]
+    if status not in ("InProgress", "Stopping"):
+        raise ValidationError(f"The request was rejected because the training job is in status {status}.")
+
+
+def _check(request: Document) -> None:
+    specification = request.get("AlgorithmSpecification") or {}
+    if not specification.get("TrainingImage"):
+        raise ValidationError(
+            "AlgorithmSpecification.TrainingImage is missing: the local SageMaker runs images, neither "
+            "algorithms from the marketplace nor serverless jobs."
+        )
+    if not request.get("ResourceConfig"):
+        raise ValidationError("ResourceConfig is missing: the job needs an instance type and count.")
+    check_definitions(specification.get("MetricDefinitions") or [])
+    names = [channel["ChannelName"] for channel in request.get("InputDataConfig") or []]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValidationError(
+                f"Channel names must be unique; {name!r} is there {names.count(name)} times."
+            )
+    for channel in request.get("InputDataConfig") or []:
+        if "S3DataSource" not in channel["DataSource"]:
+            raise ValidationError(
+                f"The channel {channel['ChannelName']!r} has no S3DataSource: "
+                "the local SageMaker reads S3 only."
+            )
+    path = (request.get("CheckpointConfig") or {}).get("LocalPath") or "/opt/ml/checkpoints"
+    if not path.startswith("/opt/ml/") or ".." in path.split("/"):
+        raise ValidationError(
+            f"CheckpointConfig.LocalPath {path!r}: the local SageMaker needs it under /opt/ml."
+        )

@@ -1,0 +1,273 @@
+"""The course of one job, from its document to its end: what processing and training have in common."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from localaws.sagemaker.channels import NoDataError
+from localaws.sagemaker.containers import ContainerError, ContainerSpec
+from localaws.sagemaker.failures import LastError, algorithm_error
+from localaws.sagemaker.images import Image, ImageRegistryError, UnknownImageError, find_image
+from localaws.sagemaker.job_logs import JobLog
+from localaws.sagemaker.jobs import (
+    INTERRUPTED,
+    Job,
+    JobStoppedError,
+    Stop,
+    container_environment,
+    run_containers,
+)
+from localaws.sagemaker.operations import now, public
+from localaws.sagemaker.service import SageMakerService
+from localaws.sagemaker.transfers import TransferError, Transfers
+
+Document = dict[str, Any]
+log = logging.getLogger(__name__)
+
+
+class NoEntryPointError(Exception):
+    """Neither the request nor the image says what to run."""
+
+
+class AlgorithmError(Exception):
+    """The job's own code failed; the message is the whole FailureReason."""
+
+
+CLIENT_ERRORS = (NoDataError, TransferError, UnknownImageError, ImageRegistryError, NoEntryPointError)
+
+
+class JobRun(ABC):
+    """One job while it runs. Subclasses say what it does in `execute`."""
+
+    kind: ClassVar[str]
+    log_group: ClassVar[str]
+
+    def __init__(self, service: SageMakerService, name: str, job: Job) -> None:
+        self.service = service
+        self.name = name
+        self.job = job
+        self.document = service.store.get(self.kind, name) or {}
+        self.arn: str = self.document[f"{self.kind}Arn"]
+        self.transfers = Transfers(service.jobs.s3, check=job.check)
+        # Uploads at the end of a job that was stopped go on, so this one does not look at `job`.
+        self.uploads = Transfers(service.jobs.s3)
+        self.folder = service.stack.folder("jobs", self.kind, name)
+        self.last_error = LastError()
+
+    @abstractmethod
+    def execute(self) -> None:
+        """Runs the job to its end. Raises AlgorithmError, JobStoppedError, or one of CLIENT_ERRORS."""
+
+    @abstractmethod
+    def hosts(self) -> list[str]:
+        """`algo-1`, `algo-2`, …"""
+
+    def run(self) -> None:
+        """Runs the job and writes its last state, whatever happens; its folder is gone afterwards."""
+        try:
+            status, reason = self._outcome()
+            if self.job.stop is Stop.CLOSING:
+                status, reason = "Failed", INTERRUPTED
+            self.finish(status, reason)
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _outcome(self) -> tuple[str, str]:
+        try:
+            self.execute()
+        except JobStoppedError:
+            return "Stopped", ""
+        except AlgorithmError as error:
+            return "Failed", str(error)
+        except CLIENT_ERRORS as error:
+            return "Failed", f"ClientError: {error}"
+        except ContainerError as error:
+            return "Failed", f"InternalServerError: {error}"
+        except Exception as error:
+            log.exception("%s failed inside the local SageMaker", self.arn)
+            return "Failed", f"InternalServerError: {type(error).__name__}: {error}"
+        return "Completed", ""
+
+    def finish(self, status: str, reason: str) -> None:
+        """Writes the last state; a job that was told to stop is Stopped, however far it came."""
+
+        def change(document: Document) -> None:
+            stopping = document[f"{self.kind}Status"] == "Stopping"
+            document[f"{self.kind}Status"] = "Stopped" if stopping else status
+            if reason and not stopping:
+                document["FailureReason"] = reason[:1024]
+            self.end(document)
+
+        self.update(change)
+
+    @abstractmethod
+    def end(self, document: Document) -> None:
+        """Adds the last times and statuses to the document."""
+
+    def update(self, change: Callable[[Document], None]) -> None:
+        """Alters the document, and tells of it."""
+
+        def stamped(document: Document) -> None:
+            change(document)
+            document["LastModifiedTime"] = now()
+
+        self.document = self.service.store.update(self.kind, self.name, stamped)
+        announce(self.service, self.kind, self.document)
+
+    def image(self, uri: str) -> Image:
+        return find_image(self.service.stack, uri)
+
+    def host_folder(self, host: str) -> Path:
+        return self.folder / host
+
+    def write_config(self, host: str, name: str, content: Any) -> None:
+        """A JSON file below the host's /opt/ml."""
+        path = self.host_folder(host) / "ml" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content), encoding="utf-8")
+
+    def run_on_hosts(
+        self, command: Sequence[str], environment: dict[str, str], on_line: Callable[[str, str], None]
+    ) -> int:
+        """Runs the command in a container a host; answers the first exit code that is not 0, or 0.
+
+        Raises JobStoppedError when the job was stopped meanwhile; then the containers have ended too.
+        """
+        hosts = self.hosts()
+        base = container_environment(self.service.stack, sys.executable, len(hosts))
+        specs = [
+            ContainerSpec(tuple(command), base | environment, self.host_folder(host), host, hosts)
+            for host in hosts
+        ]
+        with self._logs(hosts) as logs:
+
+            def hear(host: str, line: str) -> None:
+                logs[host].write(line)
+                self.last_error.read(line)
+                on_line(host, line)
+
+            limit = self.document["StoppingCondition"]["MaxRuntimeInSeconds"]
+            codes = run_containers(self.job, specs, hear, limit)
+        self.job.check()
+        # A host that was ended because another failed shows a signal's code: the other's says more.
+        failed = [code for code in codes if code]
+        return next((code for code in failed if code not in (137, 143)), next(iter(failed), 0))
+
+    def algorithm_error(self, message: str, exit_code: int) -> AlgorithmError:
+        return AlgorithmError(algorithm_error(message, exit_code, self.last_error.text()))
+
+    @contextmanager
+    def _logs(self, hosts: list[str]) -> Iterator[dict[str, JobLog]]:
+        started = int(now() * 1000)
+        client = self.service.jobs.logs
+        logs = {host: JobLog(client, self.log_group, f"{self.name}/{host}-{started}") for host in hosts}
+        try:
+            yield logs
+        finally:
+            for stream in logs.values():
+                stream.close()
+
+
+def own_entry_point(specification: Document, image: Image, use: str) -> list[str]:
+    """The request's ContainerEntrypoint, else the image's own command for this use (`train`, `process`).
+
+    Raises NoEntryPointError.
+    """
+    command = list(specification.get("ContainerEntrypoint") or getattr(image, use))
+    if not command:
+        raise NoEntryPointError(
+            f"The image {image.repository!r} has no entry point of its own ({use}): "
+            "name one in ContainerEntrypoint."
+        )
+    return command
+
+
+class FolderSync:
+    """Uploads what changes in folders while a job runs: checkpoints, and outputs in Continuous mode."""
+
+    def __init__(self, pairs: Sequence[tuple[Path, Any]], transfers: Transfers, seconds: float = 5.0) -> None:
+        self._pairs = pairs
+        self._transfers = transfers
+        self._seen: dict[Path, tuple[int, int]] = {}
+        self._over = threading.Event()
+        self._seconds = seconds
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Uploads every few seconds while the block runs, and once more after it."""
+        if not self._pairs:
+            yield
+            return
+        thread = threading.Thread(target=self._repeat, name="sync", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+            self._upload()
+
+    def note(self) -> None:
+        """Takes what is there now as already uploaded."""
+        self._seen = {path: _stamp(path) for path, _ in self._files()}
+
+    def _repeat(self) -> None:
+        while not self._over.wait(self._seconds):
+            try:
+                self._upload()
+            except (TransferError, FileNotFoundError) as error:
+                log.warning("sync: %s; trying again in %.0f s", error, self._seconds)
+
+    def _files(self) -> Iterator[tuple[Path, Any]]:
+        from localaws.sagemaker.transfers import files_below
+
+        for folder, target in self._pairs:
+            for path in files_below(folder):
+                yield path, target.join(path.relative_to(folder).as_posix())
+
+    def _upload(self) -> None:
+        changed = [(path, place) for path, place in self._files() if self._seen.get(path) != _stamp(path)]
+        stamps = {path: _stamp(path) for path, _ in changed}
+        self._transfers.upload(changed)
+        self._seen |= stamps
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def announce(service: SageMakerService, kind: str, document: Document) -> None:
+    """Tells of a job's new state; the event's detail is what Describe answers, its times in milliseconds."""
+    words = {"TrainingJob": "Training Job", "ProcessingJob": "Processing Job"}[kind]
+    detail = {
+        key: int(value * 1000) if key.endswith("Time") else value for key, value in public(document).items()
+    }
+    service.emit(f"SageMaker {words} State Change", [document[f"{kind}Arn"]], detail)
+
+
+def recover(service: SageMakerService, kind: str, end: Callable[[Document], None]) -> None:
+    """Gives the jobs that an earlier process left unfinished their last state, and removes their folders."""
+
+    def change(document: Document) -> None:
+        if document[f"{kind}Status"] == "Stopping":
+            document[f"{kind}Status"] = "Stopped"
+        else:
+            document[f"{kind}Status"] = "Failed"
+            document["FailureReason"] = INTERRUPTED
+        document["LastModifiedTime"] = now()
+        end(document)
+
+    for document in service.store.list(kind):
+        if document[f"{kind}Status"] in ("InProgress", "Stopping"):
+            announce(service, kind, service.store.update(kind, document[f"{kind}Name"], change))
+    shutil.rmtree(service.stack.root / "jobs" / kind, ignore_errors=True)
