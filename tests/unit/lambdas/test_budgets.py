@@ -1,0 +1,40 @@
+"""What a cold start costs is kept small: the package's size and the time to import it."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from workflows.package import function_zip
+
+FUNCTIONS = ["serializer", "classifier", "confidence_filter"]
+MAX_ZIP_BYTES = 10_000
+MAX_IMPORT_MS = 35
+
+MEASURE = """
+import boto3, botocore.exceptions, sys, time
+sys.path.insert(0, sys.argv[1])
+start = time.perf_counter()
+import handler
+print((time.perf_counter() - start) * 1000)
+"""
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_package_is_small_and_holds_the_handler_only(name):
+    package = function_zip(name)
+    assert len(package) < MAX_ZIP_BYTES
+    assert zipfile.ZipFile(io.BytesIO(package)).namelist() == ["handler.py"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_importing_a_handler_costs_little_beyond_boto3(tmp_path, name):
+    zipfile.ZipFile(io.BytesIO(function_zip(name))).extractall(tmp_path)
+    # The best of three: what else the machine does is not the handler's cost.
+    arguments = [sys.executable, "-c", MEASURE, str(tmp_path)]
+    times = [float(subprocess.run(arguments, capture_output=True, check=True).stdout) for _ in range(3)]
+    assert min(times) < MAX_IMPORT_MS
