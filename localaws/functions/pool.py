@@ -31,6 +31,7 @@ class Pool:
         """A worker that nobody else has. Raises TooManyRequestsError when there is none to be had."""
         limit = MAX_WORKERS if concurrency is None else concurrency
         with self._changed:
+            self._bury()
             if concurrency is not None and self._lent() >= concurrency:
                 raise TooManyRequestsError("Rate Exceeded.")
             if self._lent():
@@ -78,6 +79,12 @@ class Pool:
             busy = list(self._busy)
         for worker in busy:
             worker.kill()
+
+    def _bury(self) -> None:
+        """Lets go of idle workers that somebody killed."""
+        for worker in [worker for worker in self._idle if not worker.alive]:
+            self._idle.remove(worker)
+            worker.close()
 
     def _lent(self) -> int:
         return len(self._busy) + self._starting

@@ -73,14 +73,13 @@ class Worker:
 
     Attributes:
         log_stream: the stream in CloudWatch Logs that its output belongs to.
-        alive: it can take another event.
         idle_since: when it last had one, in monotonic seconds.
     """
 
     def __init__(self, function: Function, code: Path, packages: Path, stack: Stack) -> None:
         self.function = function
         self.log_stream = f"{datetime.now(UTC):%Y/%m/%d}/[{function.version}]{uuid.uuid4().hex}"
-        self.alive = True
+        self._killed = False
         self.idle_since = time.monotonic()
         self._initialized = False
         self._peak = 0
@@ -101,6 +100,11 @@ class Worker:
             stderr=subprocess.STDOUT,
         )
 
+    @property
+    def alive(self) -> bool:
+        """It can take another event."""
+        return not self._killed and self._process.poll() is None
+
     def run(self, invocation: Invocation) -> Outcome:
         """Hands the event to the handler and waits for what comes of it; nothing that it does raises here."""
         timeout, init_duration, started = self.function.timeout, None, time.monotonic()
@@ -116,7 +120,7 @@ class Worker:
 
     def kill(self) -> None:
         """Ends the process and what it started; who waits for its answer gets an error."""
-        self.alive = False
+        self._killed = True
         if self._process.poll() is None:
             signal_group(self._process, signal.SIGKILL)
 
