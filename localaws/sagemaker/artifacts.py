@@ -5,27 +5,13 @@ from __future__ import annotations
 import tarfile
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from localaws.sagemaker.errors import ValidationError
+from localaws.sagemaker.transfers import TransferError, parse_uri
 from localaws.stack import Stack
-
-
-class S3Uri(NamedTuple):
-    """`s3://bucket/key`."""
-
-    bucket: str
-    key: str
-
-    @classmethod
-    def parse(cls, uri: str) -> S3Uri:
-        """Raises ValidationError for anything but an s3:// URI with a bucket."""
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        if not uri.startswith("s3://") or not bucket:
-            raise ValidationError(f"{uri!r} is no S3 URI: expected s3://bucket/key.")
-        return cls(bucket, key)
 
 
 class ArtifactError(Exception):
@@ -39,9 +25,12 @@ def client(stack: Stack, service: str) -> Any:
 
 
 def object_exists(stack: Stack, uri: str) -> bool:
-    bucket, key = S3Uri.parse(uri)
+    """Raises ValidationError when that is no S3 URI."""
     try:
-        client(stack, "s3").head_object(Bucket=bucket, Key=key)
+        location = parse_uri(uri)
+        client(stack, "s3").head_object(Bucket=location.bucket, Key=location.key)
+    except TransferError as error:
+        raise ValidationError(str(error)) from error
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] in (403, 404):
             return False
@@ -57,10 +46,10 @@ def require_model_data(stack: Stack, uri: str) -> None:
 
 def fetch_model(stack: Stack, uri: str, folder: Path) -> None:
     """Fetches a `model.tar.gz` and unpacks it into `folder`, which is made. Raises ArtifactError."""
-    bucket, key = S3Uri.parse(uri)
     try:
-        body = client(stack, "s3").get_object(Bucket=bucket, Key=key)["Body"]
-    except ClientError as error:
+        location = parse_uri(uri)
+        body = client(stack, "s3").get_object(Bucket=location.bucket, Key=location.key)["Body"]
+    except (TransferError, ClientError, BotoCoreError) as error:
         raise ArtifactError(f"Failed to download model data from {uri}: {error}") from error
     with body:
         unpack(body, folder, source=uri)

@@ -97,7 +97,7 @@ def test_an_unversioned_package_has_a_name_and_no_approval(service):
                     "Containers": [{"Image": IMAGE, "ModelDataUrl": "https://host/model.tar.gz"}]
                 }
             },
-            "no S3 URI",
+            "not an S3 URI",
         ),
     ],
 )

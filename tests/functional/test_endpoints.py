@@ -1,0 +1,442 @@
+"""Endpoints on the local AWS, over HTTP: model servers are real processes, models real archives on S3."""
+
+import concurrent.futures
+import io
+import json
+import tarfile
+import time
+import uuid
+
+import pytest
+from botocore.exceptions import ClientError
+
+IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
+ROLE = "arn:aws:iam::123456789012:role/scones"
+BUCKET = "test-endpoints"
+
+# A model that says who it is and how long the body was, fails and dies on demand.
+INFERENCE = """
+import json, os, pathlib, time
+
+def model_fn(model_dir):
+    return pathlib.Path(model_dir, "name.txt").read_text()
+
+def input_fn(body, content_type):
+    if content_type == "image/broken":
+        raise ValueError("the body is no image")
+    if content_type == "image/crash":
+        os._exit(3)
+    if content_type == "image/slow":
+        time.sleep(float(body))
+    return body
+
+def predict_fn(data, model):
+    if data == b"bug":
+        raise RuntimeError("a bug in the model")
+    return {"model": model, "bytes": len(data), "pid": os.getpid(), "colour": os.environ.get("COLOUR")}
+
+def output_fn(prediction, accept):
+    return json.dumps(prediction)
+"""
+
+
+def archive(files: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, text in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text.encode())
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def aws(client):
+    client("s3").create_bucket(Bucket=BUCKET)
+    return client
+
+
+@pytest.fixture
+def endpoint(aws):
+    """Makes endpoints and their models by one call, and deletes the endpoints in the end."""
+    made = Endpoints(aws)
+    yield made
+    for name in made.names:
+        made.delete(name)
+
+
+class Endpoints:
+    def __init__(self, client):
+        self.sagemaker = client("sagemaker")
+        self.runtime = client("sagemaker-runtime", retries={"max_attempts": 0})
+        self.s3 = client("s3")
+        self.names = []
+
+    def model(self, name="one", code=INFERENCE, environment=None):
+        model = f"{name}-{uuid.uuid4().hex[:8]}"
+        body = archive({"code/inference.py": code, "name.txt": name})
+        self.s3.put_object(Bucket=BUCKET, Key=f"{model}/model.tar.gz", Body=body)
+        self.sagemaker.create_model(
+            ModelName=model,
+            ExecutionRoleArn=ROLE,
+            PrimaryContainer={
+                "Image": IMAGE,
+                "ModelDataUrl": f"s3://{BUCKET}/{model}/model.tar.gz",
+                "Environment": environment or {},
+            },
+        )
+        return model
+
+    def config(self, *variants, **members):
+        """Each variant is a model's name or a whole variant."""
+        name = f"config-{uuid.uuid4().hex[:8]}"
+        whole = [
+            {
+                "VariantName": "AllTraffic",
+                "InitialInstanceCount": 1,
+                "InstanceType": "ml.m5.large",
+                **(variant if isinstance(variant, dict) else {"ModelName": variant}),
+            }
+            for variant in variants
+        ]
+        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=whole, **members)
+        return name
+
+    def create(self, config, wait="InService"):
+        name = f"endpoint-{uuid.uuid4().hex[:8]}"
+        self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+        self.names.append(name)
+        return name, self.wait(name, wait)
+
+    def describe(self, name):
+        return self.sagemaker.describe_endpoint(EndpointName=name)
+
+    def wait(self, name, status, seconds=60):
+        deadline = time.monotonic() + seconds
+        while (found := self.describe(name))["EndpointStatus"] != status:
+            assert time.monotonic() < deadline, found
+            assert found["EndpointStatus"] not in ("InService", "Failed"), found
+            time.sleep(0.05)
+        return found
+
+    def invoke(self, name, body=b"12345", content_type="image/png", **members):
+        return self.runtime.invoke_endpoint(EndpointName=name, Body=body, ContentType=content_type, **members)
+
+    def ask(self, name, *arguments, **members):
+        return json.loads(self.invoke(name, *arguments, **members)["Body"].read())
+
+    def delete(self, name):
+        try:
+            self.sagemaker.delete_endpoint(EndpointName=name)
+        except ClientError:
+            return
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                self.describe(name)
+            except ClientError:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{name} is still there")
+
+
+def test_an_endpoint_answers_with_its_model(endpoint):
+    name, description = endpoint.create(endpoint.config(endpoint.model(environment={"COLOUR": "red"})))
+
+    assert description["ProductionVariants"] == [
+        {
+            "VariantName": "AllTraffic",
+            "DeployedImages": [{"SpecifiedImage": IMAGE, "ResolvedImage": IMAGE}],
+            "CurrentWeight": 1.0,
+            "DesiredWeight": 1.0,
+            "CurrentInstanceCount": 1,
+            "DesiredInstanceCount": 1,
+        }
+    ]
+    assert "DataCaptureConfig" not in description
+    answer = endpoint.invoke(name, Accept="application/json")
+    assert answer["InvokedProductionVariant"] == "AllTraffic"
+    assert answer["ContentType"] == "application/json"
+    said = json.loads(answer["Body"].read())
+    assert (said["model"], said["bytes"], said["colour"]) == ("one", 5, "red")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "whose", "says"),
+    [
+        (b"x", "image/broken", 400, "client", "the body is no image"),
+        (b"bug", "image/png", 500, "server", "a bug in the model"),
+    ],
+)
+def test_a_models_error_is_told_as_sagemaker_tells_it(endpoint, body, content_type, status, whose, says):
+    name, _ = endpoint.create(endpoint.config(endpoint.model()))
+
+    with pytest.raises(ClientError) as failure:
+        endpoint.invoke(name, body, content_type)
+
+    answer = failure.value.response
+    assert answer["Error"]["Code"] == "ModelError"
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 424
+    assert answer["OriginalStatusCode"] == status
+    assert answer["OriginalMessage"] == says
+    assert answer["LogStreamArn"].endswith(f"log-group:/aws/sagemaker/Endpoints/{name}")
+    assert answer["Error"]["Message"].startswith(
+        f'Received {whose} error ({status}) from primary with message "{says}". See https://'
+    )
+
+
+def test_an_endpoint_that_is_not_there(endpoint):
+    with pytest.raises(ClientError) as failure:
+        endpoint.invoke("nobody")
+    assert failure.value.response["Error"] == {
+        "Code": "ValidationError",
+        "Message": "Endpoint nobody of account 123456789012 not found.",
+    }
+    with pytest.raises(ClientError, match=r'Could not find endpoint "arn:aws:.*endpoint/nobody"'):
+        endpoint.describe("nobody")
+
+
+def test_a_body_that_is_too_large(endpoint):
+    name, _ = endpoint.create(endpoint.config(endpoint.model()))
+
+    assert endpoint.ask(name, bytes(6 * 1024 * 1024))["bytes"] == 6 * 1024 * 1024
+    with pytest.raises(ClientError) as failure:
+        endpoint.invoke(name, bytes(6 * 1024 * 1024 + 1))
+    assert failure.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+
+
+def test_a_model_that_cannot_be_loaded_fails_the_endpoint(endpoint, aws):
+    broken = endpoint.model(code="def model_fn(model_dir):\n    raise KeyError('weights')\n")
+
+    name, description = endpoint.create(endpoint.config(broken), wait="Failed")
+
+    assert description["FailureReason"] == (
+        "The primary container for production variant AllTraffic did not pass the ping health check. "
+        "Please check CloudWatch logs for this endpoint."
+    )
+    events = aws("logs").filter_log_events(logGroupName=f"/aws/sagemaker/Endpoints/{name}")["events"]
+    assert any("KeyError: 'weights'" in event["message"] for event in events)
+    assert events[0]["logStreamName"].startswith("AllTraffic/i-")
+    with pytest.raises(ClientError, match="not found"):
+        endpoint.invoke(name)
+
+
+def test_an_archive_that_leads_out_of_its_folder_is_refused(endpoint):
+    model = endpoint.model()
+    endpoint.s3.put_object(
+        Bucket=BUCKET, Key=f"{model}/model.tar.gz", Body=archive({"../../escaped.txt": "boo"})
+    )
+
+    _, description = endpoint.create(endpoint.config(model), wait="Failed")
+
+    assert "escaped.txt" in description["FailureReason"]
+
+
+def test_variants_share_the_traffic_by_weight_and_can_be_named(endpoint):
+    name, _ = endpoint.create(
+        endpoint.config(
+            {"VariantName": "blue", "ModelName": endpoint.model("blue"), "InitialVariantWeight": 0.0},
+            {"VariantName": "green", "ModelName": endpoint.model("green"), "InitialVariantWeight": 1.0},
+        )
+    )
+
+    assert {endpoint.ask(name)["model"] for _ in range(10)} == {"green"}
+    answer = endpoint.invoke(name, TargetVariant="blue")
+    assert answer["InvokedProductionVariant"] == "blue"
+    assert json.loads(answer["Body"].read())["model"] == "blue"
+    with pytest.raises(ClientError, match="Variant red not found"):
+        endpoint.invoke(name, TargetVariant="red")
+
+    endpoint.sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName=name,
+        DesiredWeightsAndCapacities=[
+            {"VariantName": "blue", "DesiredWeight": 1.0, "DesiredInstanceCount": 2},
+            {"VariantName": "green", "DesiredWeight": 0.0},
+        ],
+    )
+    found = endpoint.wait(name, "InService")
+    assert [variant["CurrentInstanceCount"] for variant in found["ProductionVariants"]] == [2, 1]
+    assert {endpoint.ask(name)["model"] for _ in range(10)} == {"blue"}
+
+
+def test_an_update_serves_without_a_gap(endpoint):
+    name, _ = endpoint.create(endpoint.config(endpoint.model("old")))
+    config = endpoint.config(endpoint.model("new"))
+    endpoint.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
+    updating = endpoint.describe(name)
+
+    seen = []
+    while endpoint.describe(name)["EndpointStatus"] != "InService":
+        seen.append(endpoint.ask(name)["model"])
+
+    assert updating["EndpointStatus"] == "Updating"
+    assert updating["PendingDeploymentSummary"]["EndpointConfigName"] == config
+    assert "old" in seen
+    assert endpoint.ask(name)["model"] == "new"
+    assert endpoint.describe(name)["EndpointConfigName"] == config
+
+
+def test_a_failing_update_leaves_the_old_model_serving(endpoint):
+    config = endpoint.config(endpoint.model("old"))
+    name, _ = endpoint.create(config)
+    pid = endpoint.ask(name)["pid"]
+    broken = endpoint.config(endpoint.model(code="raise SystemExit(1)"))
+
+    endpoint.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=broken)
+    found = endpoint.wait(name, "InService")
+
+    assert found["EndpointConfigName"] == config
+    assert "did not pass the ping health check" in found["FailureReason"]
+    assert "PendingDeploymentSummary" not in found
+    assert endpoint.ask(name)["pid"] == pid
+
+
+def test_a_model_server_that_dies_is_started_again(endpoint):
+    name, _ = endpoint.create(endpoint.config(endpoint.model()))
+    before = endpoint.ask(name)["pid"]
+
+    with pytest.raises(ClientError) as failure:
+        endpoint.invoke(name, content_type="image/crash")
+
+    assert failure.value.response["Error"]["Code"] == "ModelError"
+    assert failure.value.response["OriginalStatusCode"] == 0
+    assert endpoint.ask(name)["model"] == "one"  # waits for the new process
+    assert endpoint.describe(name)["EndpointStatus"] == "InService"
+    assert before
+
+
+def test_requests_are_answered_at_the_same_time(endpoint):
+    name, _ = endpoint.create(
+        endpoint.config(endpoint.model(environment={"SAGEMAKER_MODEL_SERVER_WORKERS": "4"}))
+    )
+    started = time.monotonic()
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: endpoint.ask(name, b"0.5", "image/slow"), range(4)))
+
+    assert time.monotonic() - started < 1.5
+
+
+def test_a_busy_or_taken_name_is_refused(endpoint):
+    config = endpoint.config(endpoint.model())
+    name = f"endpoint-{uuid.uuid4().hex[:8]}"
+    endpoint.names.append(name)
+    endpoint.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+
+    with pytest.raises(ClientError, match="Cannot update in-progress endpoint"):
+        endpoint.sagemaker.delete_endpoint(EndpointName=name)
+    endpoint.wait(name, "InService")
+    with pytest.raises(ClientError, match="Cannot create already existing endpoint"):
+        endpoint.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+
+
+def test_deleting_an_endpoint_ends_its_processes_and_nothing_else(endpoint, local_aws):
+    config = endpoint.config(endpoint.model())
+    name, _ = endpoint.create(config)
+    folder = local_aws.state_dir / "endpoints" / name
+    assert folder.exists()
+
+    endpoint.delete(name)
+
+    assert not folder.exists()
+    assert endpoint.sagemaker.describe_endpoint_config(EndpointConfigName=config)
+    with pytest.raises(ClientError, match="not found"):
+        endpoint.invoke(name)
+
+
+@pytest.mark.parametrize(
+    ("variant", "members", "says"),
+    [
+        ({"ModelName": "nobody"}, {}, "Could not find model"),
+        (
+            {"InstanceType": "ml.m5.large", "ModelName": "nobody", "InitialInstanceCount": 1},
+            {},
+            "Could not find",
+        ),
+    ],
+)
+def test_a_config_that_cannot_be_served_is_refused(endpoint, variant, members, says):
+    with pytest.raises(ClientError, match=says):
+        endpoint.config(variant, **members)
+
+
+def test_captured_records_are_complete_and_in_sagemakers_layout(endpoint):
+    config = endpoint.config(
+        endpoint.model(),
+        DataCaptureConfig={
+            "EnableCapture": True,
+            "InitialSamplingPercentage": 100,
+            "DestinationS3Uri": f"s3://{BUCKET}/capture",
+            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+            "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+        },
+    )
+    name, description = endpoint.create(config)
+    assert description["DataCaptureConfig"] == {
+        "EnableCapture": True,
+        "CaptureStatus": "Started",
+        "CurrentSamplingPercentage": 100,
+        "DestinationS3Uri": f"s3://{BUCKET}/capture",
+        "KmsKeyId": "",
+    }
+
+    answers = [endpoint.invoke(name, f"image {n}".encode(), InferenceId=f"id-{n}") for n in range(20)]
+    bodies = [answer["Body"].read().decode() for answer in answers]
+    with pytest.raises(ClientError):
+        endpoint.invoke(name, content_type="image/broken")  # what the model refused is not captured
+    endpoint.delete(name)  # writes what is left
+
+    prefix = f"capture/{name}/AllTraffic/"
+    objects = endpoint.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)["Contents"]
+    lines = [
+        json.loads(line)
+        for item in objects
+        for line in endpoint.s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read().splitlines()
+    ]
+    assert len(lines) == 20
+    assert {line["eventMetadata"]["inferenceId"] for line in lines} == {f"id-{n}" for n in range(20)}
+    by_id = {line["eventMetadata"]["inferenceId"]: line["captureData"] for line in lines}
+    assert by_id["id-3"]["endpointInput"] == {
+        "observedContentType": "image/png",
+        "mode": "INPUT",
+        "data": "aW1hZ2UgMw==",
+        "encoding": "BASE64",
+    }
+    assert by_id["id-3"]["endpointOutput"] == {
+        "observedContentType": "application/json",
+        "mode": "OUTPUT",
+        "data": bodies[3],
+        "encoding": "JSON",
+    }
+
+
+def test_invocations_are_counted_in_cloudwatch(endpoint, aws):
+    name, _ = endpoint.create(endpoint.config(endpoint.model()))
+    for _ in range(3):
+        endpoint.invoke(name)
+    with pytest.raises(ClientError):
+        endpoint.invoke(name, content_type="image/broken")
+
+    def total(metric):
+        now = time.time()
+        points = aws("cloudwatch").get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName=metric,
+            Dimensions=[
+                {"Name": "EndpointName", "Value": name},
+                {"Name": "VariantName", "Value": "AllTraffic"},
+            ],
+            StartTime=now - 600,
+            EndTime=now + 60,
+            Period=3600,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return sum(point["Sum"] for point in points)
+
+    deadline = time.monotonic() + 10
+    while total("Invocations") < 4 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert total("Invocations") == 4
+    assert total("Invocation4XXErrors") == 1
+    assert total("Invocation5XXErrors") == 0
+    assert 0 < total("ModelLatency") < 60e6
