@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
-from werkzeug import Request, Response
+import werkzeug
+from moto.core.request import Request
+
+from localaws import errors, queues, s3_uploads, statemachines
+from localaws.errors import AwsError
+from localaws.operations import Operation, identify, signing_name
+from localaws.recorder import Recorder
+from localaws.wire import Answer
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
 HEALTH = "/_scones/health"
+_HEALTHY: Answer = (200, [("Content-Type", "application/json")], b'{"status": "ok"}')
 _INVOCATIONS = re.compile(r"/2015-03-31/functions/[^/]+/invocations")
-_SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?:[^/,\s]+/)?([^/,\s]+)/aws4_request")
 
 
 class Service(Protocol):
@@ -26,7 +33,7 @@ class Service(Protocol):
     def start(self) -> None:
         """Called once the gateway answers: takes up what an earlier process left."""
 
-    def handle(self, request: Request) -> Response:
+    def handle(self, request: werkzeug.Request) -> werkzeug.Response:
         """Answers one request."""
 
     def close(self) -> None:
@@ -36,20 +43,34 @@ class Service(Protocol):
 class Gateway:
     """Routes by credential scope and path: SageMaker and Lambda invocations to us, the rest to moto."""
 
-    def __init__(self, sagemaker: Service, functions: Service, moto: WSGIApplication) -> None:
+    def __init__(self, sagemaker: Service, functions: Service, recorder: Recorder) -> None:
         self._sagemaker = sagemaker
         self._functions = functions
-        self._moto = moto
+        self._recorder = recorder
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
-        request.max_form_memory_size = None
-        if request.path == HEALTH:
-            return _json(200, {"status": "ok"})(environ, start_response)
+        request.get_data()  # caches it, for whoever needs it again
+        status, headers, body = _HEALTHY if request.path == HEALTH else self._answer(request)
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        return [body]
+
+    def _answer(self, request: Request) -> Answer:
         service = self._service(request)
-        if service is None:
-            return self._moto(environ, start_response)
-        return _guarded(service, request)(environ, start_response)
+        operation = identify(request)
+        try:
+            if service is None:
+                return self._through_moto(request, operation)
+            response = service.handle(request)
+            return response.status_code, list(response.headers.items()), response.get_data()
+        except AwsError as error:
+            return errors.answer(request, operation, error)
+        except NotImplementedError:
+            log.warning("moto does not have %s of %s", operation.name, operation.service)
+            return errors.answer(request, operation, errors.unsupported(request, operation))
+        except Exception:
+            log.exception("%s of %s failed", operation.name, operation.service)
+            return errors.answer(request, operation, errors.internal_failure(operation))
 
     def _service(self, request: Request) -> Service | None:
         if request.method == "POST" and _INVOCATIONS.fullmatch(request.path):
@@ -61,26 +82,24 @@ class Gateway:
             return self._sagemaker
         return None
 
-
-def signing_name(request: Request) -> str | None:
-    """The service that the request is signed for, by its header or, presigned, by its query."""
-    found = _SCOPE.search(request.headers.get("Authorization", ""))
-    if found is None and "X-Amz-Credential" in request.args:
-        found = _SCOPE.search("Credential=" + request.args["X-Amz-Credential"])
-    return found.group(1).lower() if found else None
-
-
-def _guarded(service: Service, request: Request) -> Response:
-    """The last line of defence: a client must get an answer, and the log the trace."""
-    try:
-        return service.handle(request)
-    except Exception:
-        log.exception("%s %s failed", request.method, request.path)
-        message = "The local AWS failed on this request; its server.log says why."
-        response = _json(500, {"__type": "InternalFailure", "message": message, "Message": message})
-        response.headers["x-amzn-ErrorType"] = "InternalFailure"
-        return response
+    def _through_moto(self, request: Request, operation: Operation) -> Answer:
+        if operation.service == "s3":
+            if s3_uploads.is_missing(operation):
+                raise errors.unsupported(request, operation)
+            request = s3_uploads.checked(request)
+        elif operation.service == "states":
+            request = statemachines.prepared(request, operation)
+        elif operation.service == "sqs" and operation.name == "ReceiveMessage":
+            return queues.receive(self._recorder, request, operation)
+        answer = self._recorder.answer(request, operation)
+        if answer[0] == 404 and operation.service != "s3" and _is_page(answer):
+            raise errors.unsupported(request, operation)
+        return answer
 
 
-def _json(status: int, body: dict[str, str]) -> Response:
-    return Response(json.dumps(body), status, content_type="application/json")
+def _is_page(answer: Answer) -> bool:
+    """Whether this is a web framework's own "not found", for a path that moto has no operation at."""
+    content_type = dict(answer[1]).get("Content-Type", "")
+    return not answer[2] or (
+        content_type.startswith("text/html") and answer[2].startswith(b"<!doctype html>")
+    )

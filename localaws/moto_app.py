@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from localaws import determinism
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -12,19 +14,29 @@ if TYPE_CHECKING:
 _S3_MEMORY_BYTES = 1 << 20
 
 
-def configure(port: int) -> None:
-    """Sets what moto reads from the environment, before moto's services are imported."""
-    os.environ["MOTO_PORT"] = str(port)  # where the state machine interpreter calls other services
-    os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(_S3_MEMORY_BYTES)
-    os.environ["MOTO_EVENTS_INVOKE_HTTP"] = "false"
-    os.environ.pop("INITIAL_NO_AUTH_ACTION_COUNT", None)  # requests are never refused for want of a policy
-
-
-def create(port: int) -> WSGIApplication:
+def create(port: int, account: str) -> WSGIApplication:
     """moto's application for a gateway on this port, with state machines that really execute."""
-    configure(port)
+    # Read by moto at its import, or later: before anything else here.
+    os.environ["MOTO_PORT"] = str(port)  # where the state machine interpreter calls other services
+    os.environ["MOTO_ACCOUNT_ID"] = account
+    os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(_S3_MEMORY_BYTES)
+    os.environ.pop("INITIAL_NO_AUTH_ACTION_COUNT", None)  # no request is refused for want of a policy
     from moto.core.config import default_user_config
-    from moto.server import DomainDispatcherApplication, create_backend_app
+    from moto.server import DomainDispatcherApplication
 
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
-    return DomainDispatcherApplication(create_backend_app)
+    determinism.patch_random()
+    return DomainDispatcherApplication(_create_backend_app)
+
+
+def _create_backend_app(service: str | None) -> Any:
+    """moto imports a service at its first request: its clocks and chance are replaced there and then."""
+    from moto.server import create_backend_app
+
+    if service is None:
+        raise NotImplementedError("moto has no such service")
+    app = create_backend_app(service)
+    if service == "stepfunctions":
+        import moto.stepfunctions.parser.models  # noqa: F401 - otherwise imported in the middle of a request
+    determinism.patch_modules()
+    return app

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import logging
 import os
 import signal
@@ -11,11 +10,14 @@ import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from localaws import moto_app, processes
+from localaws import processes
 from localaws.stack import Stack, client_environment
 from localaws.state_folder import FolderInUseError, Note, StateFolder
+
+if TYPE_CHECKING:
+    from localaws.recorder import Recorder
 
 log = logging.getLogger("localaws")
 
@@ -63,17 +65,24 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
     closing.callback(server.server_close)
     endpoint_url = f"http://{HOST}:{server.port}"
     _set_environment(endpoint_url)
-    moto = moto_app.create(server.port)
 
+    from localaws import moto_app
+    from localaws.functions.runtime import FunctionRuntime
     from localaws.gateway import Gateway
+    from localaws.journal import Journal
+    from localaws.recorder import Recorder
+    from localaws.sagemaker.service import SageMakerService
     from localaws.sagemaker.store import Store
 
     store = Store(folder.root / "sagemaker.sqlite")
     closing.callback(store.close)
     stack = Stack(folder.root, server.port, store)
-    sagemaker = _make("localaws.sagemaker.service", "SageMakerService", stack)
-    functions = _make("localaws.functions.runtime", "FunctionRuntime", stack)
-    server.app = Gateway(sagemaker, functions, moto)
+    sagemaker, functions = SageMakerService(stack), FunctionRuntime(stack)
+    journal = Journal(stack.folder("journal"))
+    closing.callback(journal.close)
+    recorder = Recorder(moto_app.create(server.port, stack.account), journal, server.port)
+    _replay(recorder)
+    server.app = Gateway(sagemaker, functions, recorder)
     threading.Thread(target=server.serve_forever, name="gateway", daemon=True).start()
     closing.callback(server.shutdown)
     for service in (sagemaker, functions):
@@ -82,23 +91,11 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
     return Note(os.getpid(), server.port, endpoint_url, time.time())
 
 
-def _make(module: str, name: str, stack: Stack) -> Any:
-    """During development only: a room that is not there yet answers that it is not there."""
-    try:
-        return getattr(importlib.import_module(module), name)(stack)
-    except ImportError as error:
-        log.exception("%s is missing", module)
-        return _Missing(f"{module} could not be imported: {error}")
-
-
-class _Missing:
-    def __init__(self, why: str) -> None:
-        self._why = why
-
-    def start(self) -> None: ...
-    def close(self) -> None: ...
-    def handle(self, request: Any) -> Any:
-        raise NotImplementedError(self._why)
+def _replay(recorder: Recorder) -> None:
+    started = time.monotonic()
+    number = recorder.replay()
+    if number:
+        log.info("replayed %d requests in %.1f s", number, time.monotonic() - started)
 
 
 def _bind(folder: StateFolder, port: int) -> Any:

@@ -1,0 +1,137 @@
+"""moto with a memory: records what changes it, and replays that at the next start."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from moto.core.request import PRESERVED_HEADER_NAMES_ENVIRON_KEY, Request
+
+from localaws import determinism
+from localaws.journal import Entry, Journal
+from localaws.operations import Operation
+from localaws.wire import Answer, call
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+_KEPT = {"REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "RAW_URI", "REQUEST_URI", "CONTENT_TYPE"}
+# Of no effect on what is stored; the security token is a secret of the user's.
+_DROPPED = {
+    "HTTP_ACCEPT",
+    "HTTP_ACCEPT_ENCODING",
+    "HTTP_AMZ_SDK_INVOCATION_ID",
+    "HTTP_AMZ_SDK_REQUEST",
+    "HTTP_CONNECTION",
+    "HTTP_EXPECT",
+    "HTTP_USER_AGENT",
+    "HTTP_X_AMZ_SECURITY_TOKEN",
+}
+_SECRET = re.compile(r"(?<=X-Amz-Security-Token=)[^&]*")
+_HOST_OF_OLD = "{host}"
+
+
+class Recorder:
+    """Answers requests through moto, and journals what changed something before the client hears of it.
+
+    Changes are made one at a time in each service, so that the journal has them in the order of their effect.
+    """
+
+    def __init__(self, moto: WSGIApplication, journal: Journal, port: int) -> None:
+        self._moto = moto
+        self._journal = journal
+        self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
+        self._locks: dict[str, Any] = {}
+
+    def answer(
+        self,
+        request: Request,
+        operation: Operation,
+        changed: Callable[[Answer], bool] = lambda answer: 200 <= answer[0] < 300,
+    ) -> Answer:
+        """Answers a request whose body is cached in it; `changed` tells an answer that is worth recording."""
+        if not operation.changes:
+            return call(self._moto, request.environ, request.get_data())
+        entry = Entry(
+            operation.service,
+            operation.name,
+            time.time(),
+            determinism.draw_seed(),
+            self._kept(request.environ),
+            request.get_data(),
+            dict(operation.labels),
+        )
+        with self._locks.setdefault(operation.service, threading.RLock()):
+            with determinism.reproducible(entry.seed, entry.moment):
+                answer = call(self._moto, request.environ, entry.body)
+            if changed(answer):
+                self._journal.append(entry)
+        return answer
+
+    def replay(self) -> int:
+        """Brings moto to where the journal ends; says how many requests that took."""
+        count = 0
+        for entry in self._journal.entries():
+            count += 1
+            environ = self._revived(entry)
+            with determinism.reproducible(entry.seed, entry.moment):
+                status, _, body = call(self._moto, environ, entry.body)
+            if not 200 <= status < 300:
+                log.warning(
+                    "request %d, %s of %s, was answered with %d at its replay: %s",
+                    entry.number,
+                    entry.operation,
+                    entry.service,
+                    status,
+                    body[:500].decode(errors="replace"),
+                )
+        return count
+
+    def _kept(self, environ: WSGIEnvironment) -> dict[str, str]:
+        kept = {
+            key: value
+            for key, value in environ.items()
+            if key in _KEPT or (key.startswith("HTTP_") and key not in _DROPPED)
+        }
+        authorization = kept.get("HTTP_AUTHORIZATION", "")
+        if authorization:
+            kept["HTTP_AUTHORIZATION"] = authorization.split(",")[0]  # the scope, not the signature
+        host = kept.get("HTTP_HOST", "")
+        if host in self._hosts:
+            kept["HTTP_HOST"] = _HOST_OF_OLD  # the next server may have another port
+        for key in ("QUERY_STRING", "RAW_URI", "REQUEST_URI"):
+            kept[key] = _SECRET.sub("", kept.get(key, ""))
+        names = environ.get(PRESERVED_HEADER_NAMES_ENVIRON_KEY)
+        if names:
+            kept[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = json.dumps(names)
+        return kept
+
+    def _revived(self, entry: Entry) -> WSGIEnvironment:
+        host, _, port = self._hosts[0].partition(":")
+        environ: WSGIEnvironment = {
+            **entry.environ,
+            "SCRIPT_NAME": "",
+            "SERVER_NAME": host,
+            "SERVER_PORT": port,
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": host,
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.errors": io.StringIO(),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+        if environ.get("HTTP_HOST") == _HOST_OF_OLD:
+            environ["HTTP_HOST"] = self._hosts[0]
+        names = entry.environ.get(PRESERVED_HEADER_NAMES_ENVIRON_KEY)
+        environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = json.loads(names) if names else {}
+        return environ
