@@ -10,6 +10,8 @@ from pathlib import Path
 LIMIT = 1024
 _LINES = 400
 _TRACEBACK = "Traceback (most recent call last):"
+# `ValueError: …`, `module.Error`, `socket.timeout`; not a line of source whose indentation a driver stripped.
+_EXCEPTION = re.compile(r"(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*|error|timeout)(?::\s.*)?$")
 # What wrappers around a failed script say of it: true, but not why.
 _WRAPPERS = (
     "subprocess.CalledProcessError",
@@ -30,11 +32,14 @@ class LastError:
         if line.strip():
             self._lines.append(line.rstrip())
 
-    def text(self) -> str:
-        """Empty when nothing was logged."""
+    def line(self) -> str:
+        """The last exception's line, else the log's last; empty when nothing was logged."""
         candidates = [*_exceptions(list(self._lines)), *reversed(self._lines)]
-        own = [line for line in candidates if not line.startswith(_WRAPPERS)]
-        return next(iter(own or candidates), "").strip()
+        return next((line.strip() for line in candidates if not line.startswith(_WRAPPERS)), "")
+
+    def exception(self) -> str:
+        """The last exception's line; empty when no traceback was logged."""
+        return next((line for line in _exceptions(list(self._lines)) if not line.startswith(_WRAPPERS)), "")
 
 
 def _exceptions(lines: list[str]) -> list[str]:
@@ -44,23 +49,23 @@ def _exceptions(lines: list[str]) -> list[str]:
         if _TRACEBACK not in line:
             continue
         rest = lines[index + 1 :]
-        found.append(next((text for text in rest if re.match(r"[A-Za-z_]", text)), ""))
+        found.append(next((text for text in rest if _EXCEPTION.match(text)), ""))
     return [line for line in reversed(found) if line]
 
 
-def algorithm_error(message: str, exit_code: int, last_error: str) -> str:
+def algorithm_error(message: str, exit_code: int, log: LastError) -> str:
     """`AlgorithmError: …, exit code: 1`.
 
     Args:
-        message: what the job wrote into its failure or message file; may be empty.
-        last_error: the last error in its log, added where the message does not hold it.
+        message: what the job wrote into its failure or message file; may be empty. An exception in its log
+            is added where the message does not hold it.
     """
-    message = message.strip()
     tail = f", exit code: {exit_code}"
-    if message and last_error and last_error not in message:
-        tail += f" (last error in its log: {last_error})"
+    message = message.strip()
+    if message and log.exception() not in message:
+        tail += f" (last error in its log: {log.exception()})"
     tail = _shorten(tail, LIMIT // 2)
-    head = f"AlgorithmError: {message or last_error or 'See job logs for more information'}"
+    head = f"AlgorithmError: {message or log.line() or 'See job logs for more information'}"
     return head[: LIMIT - len(tail)] + tail
 
 

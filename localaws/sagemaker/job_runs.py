@@ -163,7 +163,7 @@ class JobRun(ABC):
         return next((code for code in failed if code not in (137, 143)), next(iter(failed), 0))
 
     def algorithm_error(self, message: str, exit_code: int) -> AlgorithmError:
-        return AlgorithmError(algorithm_error(message, exit_code, self.last_error.text()))
+        return AlgorithmError(algorithm_error(message, exit_code, self.last_error))
 
     @contextmanager
     def _logs(self, hosts: list[str]) -> Iterator[dict[str, JobLog]]:
