@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -30,8 +30,8 @@ class Row:
     tiles: Sequence[Tile]
 
 
-def save_sheet(path: Path, rows: Sequence[Row], cell_width: int = CELL) -> None:
-    """Draw the rows below each other, titles above them."""
+def sheet_png(rows: Sequence[Row], cell_width: int = CELL) -> bytes:
+    """A PNG with the rows below each other, titles above them."""
     lines = max((len(tile.caption) for row in rows for tile in row.tiles), default=0)
     columns = max((len(row.tiles) for row in rows), default=0)
     height = LINE + GAP + CELL + lines * LINE + GAP
@@ -48,4 +48,6 @@ def save_sheet(path: Path, rows: Sequence[Row], cell_width: int = CELL) -> None:
             sheet.paste(image, (left, top + LINE))
             for line, text in enumerate(tile.caption):
                 draw.text((left, top + LINE + CELL + line * LINE), text, INK, font)
-    sheet.save(path, "PNG")
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return buffer.getvalue()

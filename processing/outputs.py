@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,6 +46,20 @@ def staged(folder: Path, parts: Sequence[str], ours: Callable[[Path], bool]) -> 
             _remove_if_empty(path)
         raise
     shutil.rmtree(staging, ignore_errors=True)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder that may be there already, each by rename, in the order given."""
+    _make_folders(folder)
+    temporary = {name: folder / f"{STAGING}{os.getpid()}-{name}" for name in files}
+    try:
+        for name, content in files.items():
+            temporary[name].write_bytes(content)
+        for name, path in temporary.items():
+            path.replace(folder / name)
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
 
 
 def _make_folders(folder: Path) -> list[Path]:

@@ -23,7 +23,7 @@ from processing.archive import ArchiveContentError, Records, read_records
 from processing.cache import ArchiveCache
 from processing.channels import ChannelWriter, is_channel
 from processing.cifar100 import CHANNEL_OF_SPLIT, FINE_LABEL_NAMES, IMAGE_SIDE, parse_classes
-from processing.contact_sheet import save_sheet
+from processing.contact_sheet import sheet_png
 from processing.fetch import Fetch
 from processing.job import JobError, run
 from processing.outputs import staged
@@ -92,9 +92,8 @@ def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
         statistics = _statistics(fetch, options, writers)
         text = json.dumps(statistics, indent=2) + "\n"
         (folder / STATISTICS / "statistics.json").write_text(text, encoding="utf-8")
-        save_sheet(
-            folder / STATISTICS / "samples.png", [row for w in writers.values() for row in w.samples()]
-        )
+        samples = sheet_png([row for writer in writers.values() for row in writer.samples()])
+        (folder / STATISTICS / "samples.png").write_bytes(samples)
     return statistics
 
 

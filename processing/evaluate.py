@@ -1,0 +1,199 @@
+"""EvaluateModel: asks a trained model for each image of a channel, and says how good its answers are.
+
+    python -m processing.evaluate --model model.tar.gz --data out/validation --output-dir out/evaluation
+
+The model answers through the code that the endpoint will run, one image a call. Nothing is chosen here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from processing import metrics, model_quality
+from processing.contact_sheet import Row, Tile, sheet_png
+from processing.job import JobError, run
+from processing.model_package import Model, ModelError, open_model
+from processing.outputs import write_files
+
+MISTAKES_SHOWN = 24
+MISTAKES_A_ROW = 6
+MISTAKE_WIDTH = 132
+
+
+class ChannelError(JobError):
+    """The folder of images is not one that PrepareData writes, or does not fit the model."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A line of a channel's `.lst` file, and the image."""
+
+    file: str
+    label: int
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model said. `labels` int [n], `probabilities` float [n, classes], in the examples' order."""
+
+    classes: tuple[str, ...]
+    examples: list[Example]
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        return self.probabilities.argmax(axis=1)
+
+
+def read_channel(folder: Path) -> list[Example]:
+    """The images that the folder's only `.lst` file lists. Raises `ChannelError`."""
+    lists = sorted(folder.glob("*.lst"))
+    if len(lists) != 1:
+        raise ChannelError(f'"{folder}" must hold one .lst file and holds {len(lists)}')
+    examples = []
+    for number, line in enumerate(lists[0].read_text(encoding="utf-8").splitlines(), 1):
+        fields = line.split("\t")
+        if len(fields) != 3 or not fields[1].isdecimal():
+            raise ChannelError(f"{lists[0]}, line {number} is not index, label and file name")
+        path = folder / fields[2]
+        if not path.is_file():
+            raise ChannelError(f'{lists[0]}, line {number} names "{fields[2]}", which is not there')
+        examples.append(Example(fields[2], int(fields[1]), path.read_bytes()))
+    if not examples:
+        raise ChannelError(f"{lists[0]} lists no image")
+    return examples
+
+
+def ask(model: Model, examples: list[Example], classes: tuple[str, ...] | None) -> Answers:
+    """The model's probabilities for each example. Raises `ModelError` or `ChannelError`."""
+    if classes and model.classes and classes != model.classes:
+        raise ModelError(f"the model's classes are {','.join(model.classes)}, not {','.join(classes)}")
+    names = classes or model.classes
+    if not names:
+        raise ModelError("the model has no model.json that names its classes: give --classes")
+    labels = np.array([example.label for example in examples])
+    if labels.max() >= len(names):
+        raise ChannelError(f"the images have label {labels.max()}, and the model only {len(names)} classes")
+    rows = []
+    for example in examples:
+        try:
+            rows.append(model.probabilities(example.png, len(names)))
+        except ModelError as error:
+            raise ModelError(f"{example.file}: {error}") from error
+    return Answers(names, examples, labels, np.array(rows))
+
+
+def evaluation(answers: Answers) -> dict[str, Any]:
+    """The content of evaluation.json."""
+    labels, probabilities, classes = answers.labels, answers.probabilities, answers.classes
+    matrix = metrics.confusion_matrix(labels, answers.predicted, len(classes))
+    low, high = metrics.wilson_interval(int(np.trace(matrix)), len(labels))
+    precision, recall = metrics.rates(matrix)
+    result: dict[str, Any] = {
+        "multiclass_classification_metrics": model_quality.multiclass(labels, probabilities, classes),
+        "images": len(labels),
+        "classes": list(classes),
+        "accuracy_interval": {
+            "low": low,
+            "high": high,
+            "confidence": metrics.CONFIDENCE,
+            "method": "wilson",
+        },
+        "confusion_matrix": matrix.tolist(),
+        "per_class": {
+            name: {"images": int(row.sum()), "precision": float(p), "recall": float(r)}
+            for name, row, p, r in zip(classes, matrix, precision, recall, strict=True)
+        },
+        "calibration": metrics.calibration(labels, probabilities),
+        "accuracy_by_coverage": metrics.accuracy_by_coverage(labels, probabilities),
+    }
+    if len(classes) == 2:
+        result["binary_classification_metrics"] = model_quality.binary(labels, probabilities)
+    return result
+
+
+def predictions_jsonl(answers: Answers) -> str:
+    """A line an image: file, true and predicted class, probabilities."""
+    return "".join(
+        json.dumps(
+            {
+                "file": example.file,
+                "label": example.label,
+                "class": answers.classes[example.label],
+                "predicted": answers.classes[predicted],
+                "probabilities": probabilities.tolist(),
+            }
+        )
+        + "\n"
+        for example, predicted, probabilities in zip(
+            answers.examples, answers.predicted, answers.probabilities, strict=True
+        )
+    )
+
+
+def worst_mistakes_png(answers: Answers) -> bytes:
+    """The wrong answers, the surest first; where there are none, the least sure of the right ones."""
+    confidence = answers.probabilities.max(axis=1)
+    wrong = np.flatnonzero(answers.predicted != answers.labels)
+    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")]
+    title = f"{len(wrong)} of {len(answers.labels)} wrong, the surest first"
+    if not len(wrong):
+        chosen, title = np.argsort(confidence, kind="stable"), "no mistakes; the least sure"
+    tiles = [_tile(answers, int(row)) for row in chosen[:MISTAKES_SHOWN]]
+    starts = range(0, len(tiles), MISTAKES_A_ROW)
+    rows = [Row("" if start else title, tiles[start : start + MISTAKES_A_ROW]) for start in starts]
+    return sheet_png(rows, cell_width=MISTAKE_WIDTH)
+
+
+def _tile(answers: Answers, row: int) -> Tile:
+    example, predicted = answers.examples[row], int(answers.predicted[row])
+    with Image.open(io.BytesIO(example.png)) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    said = f"said {answers.classes[predicted]} {answers.probabilities[row, predicted]:.2f}"
+    return Tile(pixels, (f"is {answers.classes[example.label]}", said))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m processing.evaluate", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--model", required=True, type=Path, help="model.tar.gz, or a folder with its content"
+    )
+    parser.add_argument("--data", required=True, type=Path, help="a channel: images and their .lst file")
+    parser.add_argument("--output-dir", required=True, type=Path)
+    parser.add_argument("--classes", help="comma-separated; must be the model's own, in its order")
+    given = parser.parse_args(arguments)
+    classes = tuple(given.classes.split(",")) if given.classes else None
+    examples = read_channel(given.data)
+    with open_model(given.model) as model:
+        answers = ask(model, examples, classes)
+    result = evaluation(answers)
+    files = {
+        "predictions.jsonl": predictions_jsonl(answers).encode(),
+        "worst_mistakes.png": worst_mistakes_png(answers),
+        "evaluation.json": (json.dumps(result, indent=2) + "\n").encode(),
+    }
+    write_files(given.output_dir, files)
+    accuracy = result["multiclass_classification_metrics"]["accuracy"]["value"]
+    interval, error = result["accuracy_interval"], result["calibration"]["expected_calibration_error"]
+    print(
+        f"accuracy {accuracy:.4f} on {len(examples):,} images "
+        f"(95 % interval {interval['low']:.4f} to {interval['high']:.4f}), calibration error {error:.4f}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,143 @@
+"""A trained model as the endpoint will see it: model.tar.gz, with the code that serves it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from processing.job import JobError
+
+ARCHIVE = "model.tar.gz"
+CONTENT_TYPE = "image/png"
+ANSWER_TYPE = "application/json"
+HANDLERS = ("model_fn", "input_fn", "predict_fn", "output_fn")
+
+
+class ModelError(JobError):
+    """The model cannot be unpacked, loaded or asked, or its answer is not what the contract says."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model.
+
+    Attributes:
+        classes: the model's own, in the order of its probabilities; None if it does not say.
+    """
+
+    classes: tuple[str, ...] | None
+    _handlers: ModuleType
+    _loaded: Any
+
+    def probabilities(self, png: bytes, classes: int) -> np.ndarray:
+        """What the endpoint would answer for this image; float64 [classes]. Raises `ModelError`."""
+        handlers = self._handlers
+        try:
+            data = handlers.input_fn(png, CONTENT_TYPE)
+            answer = handlers.output_fn(handlers.predict_fn(data, self._loaded), ANSWER_TYPE)
+        except Exception as error:
+            raise ModelError(f"the model failed: {type(error).__name__}: {error}") from error
+        return _checked(answer, classes)
+
+
+@contextmanager
+def open_model(path: Path) -> Iterator[Model]:
+    """The model of a `model.tar.gz`, or of a folder that holds one or what one holds.
+
+    Its code is imported under its own names (`inference`, and what that imports from beside it), which are
+    gone afterwards, so that another model may follow. Raises `ModelError`.
+    """
+    with _unpacked(path) as folder, _importable(folder / "code"):
+        handlers = _import_handlers(folder / "code" / "inference.py")
+        try:
+            loaded = handlers.model_fn(str(folder))
+        except Exception as error:
+            raise ModelError(f"model_fn failed: {type(error).__name__}: {error}") from error
+        yield Model(_classes(folder), handlers, loaded)
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[Path]:
+    if path.is_dir() and (path / "code").is_dir():
+        yield path
+        return
+    archive = path / ARCHIVE if path.is_dir() else path
+    if not archive.is_file():
+        raise ModelError(f'there is no model at "{path}"')
+    with tempfile.TemporaryDirectory(prefix="model-") as folder:
+        try:
+            with tarfile.open(archive, "r:gz") as tar:
+                tar.extractall(folder, filter="data")
+        except tarfile.FilterError as error:
+            raise ModelError(f"{archive} is refused: {error}") from None
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise ModelError(f"{archive} cannot be unpacked: {error}") from None
+        yield Path(folder)
+
+
+@contextmanager
+def _importable(code: Path) -> Iterator[None]:
+    before = set(sys.modules)
+    sys.path.insert(0, str(code))
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.path.remove(str(code))
+        sys.dont_write_bytecode = writes
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).is_relative_to(code):
+                del sys.modules[name]
+
+
+def _import_handlers(path: Path) -> ModuleType:
+    specification = importlib.util.spec_from_file_location("inference", path)
+    if not path.is_file() or specification is None or specification.loader is None:
+        raise ModelError("the model has no code/inference.py")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules["inference"] = module
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        raise ModelError(f"code/inference.py cannot be imported: {type(error).__name__}: {error}") from error
+    missing = [name for name in HANDLERS if not callable(getattr(module, name, None))]
+    if missing:
+        raise ModelError(f"code/inference.py has no {' and no '.join(missing)}")
+    return module
+
+
+def _classes(folder: Path) -> tuple[str, ...] | None:
+    path = folder / "model.json"
+    if not path.is_file():
+        return None
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))["classes"]
+    except (ValueError, KeyError, TypeError):
+        raise ModelError("the model's model.json names no classes") from None
+    return tuple(str(name) for name in names)
+
+
+def _checked(answer: str | bytes, classes: int) -> np.ndarray:
+    try:
+        values = np.array(json.loads(answer), np.float64)
+    except (ValueError, TypeError):
+        raise ModelError(f"the model answered {answer!r:.80}, not a list of probabilities") from None
+    if values.shape != (classes,):
+        raise ModelError(f"the model answered {values.size} probabilities for {classes} classes")
+    if not (np.all(values >= 0) and abs(values.sum() - 1) < 1e-3):
+        raise ModelError(
+            f"the model's answer {values.tolist()!r:.80} is not a distribution: it must sum to 1"
+        )
+    return values
