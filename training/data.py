@@ -74,6 +74,8 @@ def read_channel(folder: Path, classes: int, size: tuple[int, int] | None = None
         raise ChannelError(f"{lists[0]} lists no images: nothing to learn from")
     pixels = []
     for _, name in rows:
+        if not (folder / name).resolve().is_relative_to(folder.resolve()):
+            raise ChannelError(f"{lists[0]} lists {name}, which is outside the channel's folder")
         try:
             pixels.append(read_image(folder / name, size))
         except FileNotFoundError:

@@ -1,15 +1,15 @@
 """The training loop: one-cycle AdamW with a moving average of the weights."""
 
+import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
     from training.augment import augment, mixup
@@ -59,91 +59,63 @@ def learning_rate(progress: float, peak: float, warm_up: float = 0.2) -> float:
     return peak * (1 + math.cos(math.pi * share)) / 2
 
 
+class MovingAverage:
+    """An exponential moving average of a network's weights and statistics.
+
+    It forgets the first, random weights sooner than `decay` a step would.
+    """
+
+    def __init__(self, network: Network, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.decay, self.count = decay, 0
+        self._mine, self._theirs = self._floats(self.network), self._floats(network)
+
+    @staticmethod
+    def _floats(network: Network) -> list[Tensor]:
+        return [value for value in network.state_dict().values() if value.is_floating_point()]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        self.count += 1
+        share = min(self.decay, self.count / (self.count + 10))
+        torch._foreach_lerp_(self._mine, self._theirs, 1 - share)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"network": self.network.state_dict(), "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.count = state["count"]
+
+
+def precision_for(name: str, device: torch.device) -> torch.dtype:
+    """The number format of the convolutions; `auto` takes bfloat16 where the hardware multiplies in it.
+
+    A GPU without it takes float16, a CPU without it float32.
+    """
+    if name != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+    if device.type == "cuda":
+        bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if bfloat16 else torch.float16
+    # Older releases of torch do not tell; they then compute in float32, which is right everywhere.
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    hardware = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return torch.bfloat16 if hardware else torch.float32
+
+
 @torch.no_grad()
 def predict(network: nn.Module, images: Tensor, *, flip_average: bool, batch_size: int = 256) -> Tensor:
-    """Logits [N, classes] on the CPU, from uint8 images [N, 3, H, W], in evaluation mode."""
+    """Logits [N, classes] on the CPU, float32, from uint8 images [N, 3, H, W], in evaluation mode."""
     was_training = network.training
     network.eval()
     device = next(network.parameters()).device
     batches = [
-        logits(network, batch.to(device), flip_average=flip_average).float().cpu()
+        logits(network, batch.to(device), flip_average=flip_average).cpu()
         for batch in images.split(batch_size)
     ]
     network.train(was_training)
     return torch.cat(batches)
-
-
-def normalise_by(network: Network, images: Tensor) -> None:
-    """Sets the network's channel means and deviations to those of the training images."""
-    pixels = images.float() / 255
-    network.mean.copy_(pixels.mean(dim=(0, 2, 3)).view(1, 3, 1, 1))
-    network.std.copy_(pixels.std(dim=(0, 2, 3)).clamp_min(1e-3).view(1, 3, 1, 1))
-
-
-class Trainer:
-    """The state of a run between epochs."""
-
-    def __init__(self, recipe: Recipe, train: Channel, classes: int, device: torch.device) -> None:
-        torch.manual_seed(recipe.seed)
-        self.recipe, self.train, self.classes, self.device = recipe, train, classes, device
-        self.generator = torch.Generator().manual_seed(recipe.seed)
-        self.batch_size = min(recipe.batch_size, len(train))
-        self.steps = max(len(train) // self.batch_size, 1)
-        self.epoch = 0
-        self.network = Network(classes, recipe.width)
-        normalise_by(self.network, train.images)
-        self.network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(
-            self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True
-        )
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
-
-    def _batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        pixels = self.train.images[indices].float() / 255
-        targets = functional.one_hot(self.train.labels[indices], self.classes).float()
-        pixels = augment(pixels, self.recipe.augmentation, self.generator)
-        pixels, targets = mixup(pixels, targets, self.recipe.mixup, self.generator)
-        return pixels.to(self.device, memory_format=torch.channels_last), targets.to(self.device)
-
-    def _step(self, indices: Tensor, progress: float) -> tuple[float, int]:
-        """One step of the optimiser; the loss and how many of the batch were right."""
-        pixels, targets = self._batch(indices)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(progress, self.recipe.learning_rate)
-        with torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
-            answer = self.network(pixels)
-        loss = functional.cross_entropy(answer.float(), targets, label_smoothing=self.recipe.label_smoothing)
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
-        if self.recipe.ema:
-            self.average.update_parameters(self.network)
-        return loss.item(), int((answer.argmax(1) == targets.argmax(1)).sum())
-
-    def run_epoch(self) -> tuple[float, float]:
-        """Mean loss and accuracy over the augmented training images."""
-        self.network.train()
-        order = torch.randperm(len(self.train), generator=self.generator)
-        total, right = 0.0, 0
-        for step in range(self.steps):
-            indices = order[step * self.batch_size : (step + 1) * self.batch_size]
-            progress = (self.epoch * self.steps + step) / (self.recipe.epochs * self.steps)
-            loss, correct = self._step(indices, progress)
-            if not math.isfinite(loss):
-                raise DivergedError(
-                    f"the loss became {loss} in epoch {self.epoch + 1}: lower the hyperparameter "
-                    f"learning-rate (now {self.recipe.learning_rate})"
-                )
-            total, right = total + loss, right + correct
-        self.epoch += 1
-        return total / self.steps, right / (self.steps * self.batch_size)
-
-    @property
-    def result(self) -> Network:
-        """The network to keep: the average of the weights where one is kept."""
-        return cast(Network, self.average.module) if self.recipe.ema else self.network
 
 
 def evaluate(network: nn.Module, channel: Channel, *, flip_average: bool) -> tuple[float, float]:
@@ -153,11 +125,143 @@ def evaluate(network: nn.Module, channel: Channel, *, flip_average: bool) -> tup
     return loss, float((answers.argmax(1) == channel.labels).float().mean())
 
 
-def fit(trainer: Trainer, validation: Channel, report: Callable[[Epoch], None]) -> Network:
-    """Trains to the end, calling `report` after each epoch; the validation images choose nothing."""
-    while trainer.epoch < trainer.recipe.epochs:
+class Trainer:
+    """The state of a run. It can be saved and restored between any two steps."""
+
+    def __init__(self, recipe: Recipe, train: Channel, classes: int, device: torch.device) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.train, self.classes, self.device = recipe, train, classes, device
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.batch_size = min(recipe.batch_size, len(train))
+        self.steps = max(len(train) // self.batch_size, 1)
+        self.epoch, self.step, self.loss_sum, self.right = 0, 0, 0.0, 0
+        self.order = torch.empty(0, dtype=torch.int64)
+        self.network = Network(classes, recipe.width)
+        self.network.fit_to(train.images)
+        self.network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = MovingAverage(self.network, recipe.ema)
+        self.optimiser = torch.optim.AdamW(
+            [p for p in self.network.parameters() if p.requires_grad],
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+        )
+        self.precision = precision_for(recipe.precision, device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
+
+    @property
+    def result(self) -> Network:
+        """The network to keep: the average of the weights where one is kept."""
+        return self.average.network if self.recipe.ema else self.network
+
+    @property
+    def progress(self) -> float:
+        """The share of the run's steps that is done, 0..1."""
+        return (self.epoch * self.steps + self.step) / (self.recipe.epochs * self.steps)
+
+    def _batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        pixels = self.train.images[indices].float() / 255
+        targets = functional.one_hot(self.train.labels[indices], self.classes).float()
+        pixels = augment(pixels, self.recipe.augmentation, self.generator)
+        pixels, targets = mixup(pixels, targets, self.recipe.mixup, self.generator)
+        return pixels.to(self.device, memory_format=torch.channels_last), targets.to(self.device)
+
+    def _learn(self, pixels: Tensor, targets: Tensor) -> tuple[float, int]:
+        """One step of the optimiser; the loss and how many of the batch were right."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.progress, self.recipe.learning_rate)
+        low = self.precision != torch.float32
+        with torch.autocast(self.device.type, self.precision if low else None, enabled=low):
+            answer = self.network(pixels)
+        loss = functional.cross_entropy(answer.float(), targets, label_smoothing=self.recipe.label_smoothing)
+        self.optimiser.zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.recipe.ema:
+            self.average.update()
+        return loss.item(), int((answer.argmax(1) == targets.argmax(1)).sum())
+
+    def advance(self) -> None:
+        """One step. Raises DivergedError."""
+        if self.step == 0:
+            self.order = torch.randperm(len(self.train), generator=self.generator)
+            self.loss_sum, self.right = 0.0, 0
+        indices = self.order[self.step * self.batch_size : (self.step + 1) * self.batch_size]
+        self.network.train()
+        loss, right = self._learn(*self._batch(indices))
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the loss became {loss} in epoch {self.epoch + 1}: lower the hyperparameter "
+                f"learning-rate (now {self.recipe.learning_rate})"
+            )
+        self.step, self.loss_sum, self.right = self.step + 1, self.loss_sum + loss, self.right + right
+        if self.step == self.steps:
+            self.epoch, self.step = self.epoch + 1, 0
+
+    def totals(self) -> tuple[float, float]:
+        """Mean loss and accuracy over the augmented training images of the epoch that was just finished."""
+        return self.loss_sum / self.steps, self.right / (self.steps * self.batch_size)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "generator": self.generator.get_state(),
+            "position": (self.epoch, self.step, self.loss_sum, self.right),
+            "order": self.order,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in ("network", "average", "optimiser", "scaler"):
+            getattr(self, name).load_state_dict(state[name])
+        self.generator.set_state(state["generator"])
+        self.epoch, self.step, self.loss_sum, self.right = state["position"]
+        self.order = state["order"]
+
+
+class Run:
+    """A trainer with its history, as far as it has come. The validation images choose nothing."""
+
+    def __init__(self, trainer: Trainer, validation: Channel) -> None:
+        self.trainer, self.validation = trainer, validation
+        self.history: list[Epoch] = []
+        self.seconds = 0.0
+
+    def plateau(self) -> bool:
+        """Whether the training loss has not fallen for `patience` epochs."""
+        patience = self.trainer.recipe.patience
+        losses = [epoch.train_loss for epoch in self.history]
+        return (
+            bool(patience) and len(losses) > patience and min(losses[-patience:]) >= min(losses[:-patience])
+        )
+
+    def finished(self) -> bool:
+        return self.trainer.epoch >= self.trainer.recipe.epochs or self.plateau()
+
+    def epoch(self, interrupted: Callable[[], bool]) -> Epoch | None:
+        """Goes on to the end of an epoch and measures it; None if it was interrupted on the way."""
         start = time.monotonic()
-        train_loss, train_accuracy = trainer.run_epoch()
-        loss, accuracy = evaluate(trainer.result, validation, flip_average=trainer.recipe.flip_average)
-        report(Epoch(trainer.epoch, train_loss, train_accuracy, loss, accuracy, time.monotonic() - start))
-    return trainer.result
+        number = self.trainer.epoch
+        while self.trainer.epoch == number:
+            if interrupted():
+                self.seconds += time.monotonic() - start
+                return None
+            self.trainer.advance()
+        loss, accuracy = evaluate(
+            self.trainer.result, self.validation, flip_average=self.trainer.recipe.flip_average
+        )
+        seconds = self.seconds + time.monotonic() - start
+        self.history.append(Epoch(number + 1, *self.trainer.totals(), loss, accuracy, seconds))
+        self.seconds = 0.0
+        return self.history[-1]
+
+    def state_dict(self) -> dict[str, Any]:
+        history = [asdict(epoch) for epoch in self.history]
+        return {"trainer": self.trainer.state_dict(), "history": history, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.trainer.load_state_dict(state["trainer"])
+        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self.seconds = state["seconds"]

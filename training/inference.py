@@ -5,14 +5,17 @@ Shipped in the model's `code/` folder beside `model.py`.
 
 import io
 import json
+import math
 import os
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the model container
     from training.model import ModelCard, Network, load_model, logits
@@ -27,7 +30,7 @@ except ImportError:
 IMAGE_TYPES = ("image/png", "image/jpeg", "application/x-image")
 ARRAY_TYPE = "application/x-npy"
 # Far more than a classifier of small images needs; decoding is refused above it, before it costs memory.
-MAX_PIXELS = int(os.environ.get("MAX_IMAGE_PIXELS", 64_000_000))
+MAX_PIXELS = int(os.environ.get("MAX_IMAGE_PIXELS", 50_000_000))
 MAX_IMAGES = 1024
 
 
@@ -61,28 +64,52 @@ def model_fn(model_dir: str) -> Classifier:
     return Classifier(*load_model(Path(model_dir)))
 
 
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def decode_image(body: bytes) -> np.ndarray:
+    """RGB pixels, uint8 [H, W, 3], turned as the camera's orientation tag says. Raises ImageError."""
     try:
         with Image.open(io.BytesIO(body), formats=("PNG", "JPEG")) as image:
+            # The header is read, the pixels are not: a small body can claim gigabytes of them.
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(
                     f"the image has {image.width} x {image.height} pixels; at most {MAX_PIXELS} are taken"
                 )
-            return np.asarray(image.convert("RGB"))
-    except ImageError:
-        raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageError(f"the body is no readable PNG or JPEG image: {error}") from None
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except UnidentifiedImageError:
+        raise ImageError("the body is no readable PNG or JPEG image") from None
+    except (OSError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+        raise ImageError(f"the body is no readable PNG or JPEG image: {first_line(error)}") from None
+
+
+def read_array(body: bytes) -> np.ndarray:
+    """The uint8 array of a NumPy .npy file, without a copy. Raises ImageError.
+
+    `numpy.load` would trust the header and ask for as much memory as it claims.
+    """
+    file = io.BytesIO(body)
+    try:
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, fortran_order, dtype = read_header(file)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ImageError(f"the body is no readable .npy file: {first_line(error)}") from None
+    if dtype != np.uint8 or 0 in shape or fortran_order:
+        raise ImageError(f"the array must be of uint8 in C order and not empty, not {dtype} {list(shape)}")
+    data = np.frombuffer(body, np.uint8, offset=file.tell())
+    if data.size != math.prod(shape):
+        raise ImageError(f"the .npy file holds {data.size} bytes of data, and its shape is {list(shape)}")
+    return data.reshape(shape)
 
 
 def decode_array(body: bytes) -> Images:
-    """A NumPy .npy file: uint8 [H, W], [H, W, 3] or, for many images, [N, H, W, 3]."""
-    try:
-        array = np.load(io.BytesIO(body), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ImageError(f"the body is no readable .npy file: {error}") from None
-    if array.dtype != np.uint8 or array.size == 0:
-        raise ImageError(f"the array must be of uint8 and not empty, not {array.dtype} {list(array.shape)}")
+    """uint8 [H, W], [H, W, 3] or, for many images, [N, H, W, 3]. Raises ImageError."""
+    array = read_array(body)
     if array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)
     if array.ndim not in (3, 4) or array.shape[-1] != 3:

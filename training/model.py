@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError  # torch raises it
 from typing import Any
 
 import torch
@@ -17,6 +18,10 @@ from torch.nn import functional
 
 WEIGHTS = "model.pt"
 CARD = "model.json"
+# Numbers in a patch of 2x2 RGB pixels.
+PATCH = 12
+# Added to the variances, so that directions that hold nothing but noise are not blown up.
+WHITENING_FLOOR = 0.05
 
 
 class ModelError(Exception):
@@ -33,7 +38,7 @@ class ModelCard:
 
     classes: tuple[str, ...]
     image_size: tuple[int, int] = (32, 32)
-    width: int = 32
+    width: int = 48
     temperature: float = 1.0
     flip_average: bool = True
     threshold: float | None = None
@@ -54,52 +59,67 @@ class ModelCard:
         return cls(**values)
 
 
-def conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
+def conv(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions around which the input is carried (He et al., 2015, arXiv:1512.03385)."""
+    """A 3x3 convolution that adds to its input (He et al., 2015, arXiv:1512.03385)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1, self.norm1 = conv(channels, channels), nn.BatchNorm2d(channels)
-        self.conv2, self.norm2 = conv(channels, channels), nn.BatchNorm2d(channels)
+        self.conv, self.norm = conv(channels, channels), nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = functional.relu(self.norm1(self.conv1(x)))
-        return functional.relu(x + self.norm2(self.conv2(y)))
+        return x + functional.gelu(self.norm(self.conv(x)))
 
 
 class Network(nn.Module):
     """A small residual network for small images.
 
-    Takes float images [N, 3, H, W] with values in 0..1 and returns logits [N, classes]. The channel
-    means and deviations of the training images are buffers of it, so nothing outside normalises.
+    Takes float images [N, 3, H, W] with values in 0..1 and returns logits [N, classes]. The first layer
+    is computed from the training images and not trained: it turns patches of 2x2 pixels into numbers
+    that do not depend on each other (Jordan, 2024, arXiv:2404.00498). Means, deviations and that layer
+    are part of the weights, so nothing outside normalises.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, classes: int, width: int = 32, dropout: float = 0.0) -> None:
+    def __init__(self, classes: int, width: int = 48) -> None:
         super().__init__()
         self.register_buffer("mean", torch.full((1, 3, 1, 1), 0.5))
         self.register_buffer("std", torch.full((1, 3, 1, 1), 0.25))
+        self.whiten = nn.Conv2d(3, 2 * PATCH, 2)
+        self.whiten.weight.requires_grad_(False)
         stages: list[nn.Module] = []
-        inputs = 3
-        for stage in range(3):
-            channels = width * 2**stage
-            stages += [conv(inputs, channels), nn.BatchNorm2d(channels), nn.ReLU(), Block(channels)]
-            if stage < 2:
-                stages.append(nn.MaxPool2d(2))
+        inputs = 2 * PATCH
+        for channels in (width, 4 * width, 4 * width):
+            stages += [conv(inputs, channels), nn.MaxPool2d(2), nn.BatchNorm2d(channels), nn.GELU()]
+            stages.append(Block(channels))
             inputs = channels
-        self.features = nn.Sequential(*stages)
-        self.dropout = nn.Dropout(dropout)
+        self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(inputs, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.features((images - self.mean) / self.std)
-        return self.head(self.dropout(x.amax(dim=(2, 3))))
+        x = functional.gelu(self.whiten((images - self.mean) / self.std))
+        return self.head(self.stages(x).amax(dim=(2, 3)))
+
+    @torch.no_grad()
+    def fit_to(self, images: Tensor) -> None:
+        """Sets means, deviations and the whitening layer from uint8 training images [N, 3, H, W].
+
+        The filters are the patches' principal directions, each divided by the deviation along it, and
+        the same negated, so that the GELU behind them loses nothing.
+        """
+        pixels = images.float() / 255
+        self.mean.copy_(pixels.mean(dim=(0, 2, 3)).view(1, 3, 1, 1))
+        self.std.copy_(pixels.std(dim=(0, 2, 3)).clamp_min(1e-3).view(1, 3, 1, 1))
+        normal = (pixels - self.mean) / self.std
+        patches = normal.unfold(2, 2, 2).unfold(3, 2, 2).permute(0, 2, 3, 1, 4, 5).reshape(-1, PATCH)
+        variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
+        filters = (directions / (variances + WHITENING_FLOOR).sqrt()).T.reshape(PATCH, 3, 2, 2)
+        self.whiten.weight.copy_(torch.cat([filters, -filters]))
 
 
 def logits(network: nn.Module, images: Tensor, *, flip_average: bool) -> Tensor:
@@ -144,7 +164,7 @@ def load_model(folder: Path) -> tuple[Network, ModelCard]:
         raise ModelError(
             f"{error.filename} is missing: {folder} is not the content of a model.tar.gz"
         ) from None
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, EOFError, UnpicklingError) as error:
         raise ModelError(f"{folder} holds no usable model: {error}") from error
     return network.eval(), card
 

@@ -37,6 +37,10 @@ class Recipe:
     label_smoothing: float = _option(0.1, "share of the target that is spread over all classes")
     ema: float = _option(0.98, "decay a step of the moving average of the weights; 0 keeps no average")
     flip_average: bool = _option(True, "average the logits of an image and its mirror image when predicting")
+    patience: int = _option(
+        0, "epochs without a lower training loss after which to stop; 0 never stops early"
+    )
+    precision: str = _option("auto", "auto, float32, bfloat16 or float16: what convolutions are trained in")
     threads: int = _option(0, "CPU threads; 0 takes all that the job may use")
 
 
@@ -51,8 +55,10 @@ RANGES = {
     "mixup": (0.0, 10.0),
     "label_smoothing": (0.0, 0.9),
     "ema": (0.0, 0.99999),
+    "patience": (0, 10_000),
     "threads": (0, 1024),
 }
+CHOICES = {"precision": ("auto", "float32", "bfloat16", "float16")}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -92,6 +98,9 @@ def check(recipe: Recipe) -> Recipe:
             raise HyperparameterError(
                 f"{name.replace('_', '-')} must be between {low} and {high}, not {value}"
             )
+    for name, choices in CHOICES.items():
+        if (value := getattr(recipe, name)) not in choices:
+            raise HyperparameterError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
     return recipe
 
 

@@ -6,31 +6,65 @@ In a job the folders come from the container's environment variables and the hyp
 """
 
 import argparse
+import dataclasses
+import json
 import os
 import platform
 import shutil
+import signal
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import torch
 
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
+    from training import checkpoint, curves
     from training import recipe as recipes
     from training.data import Channel, ChannelError, read_channel
-    from training.fit import DivergedError, Epoch, Trainer, fit
+    from training.fit import DivergedError, Run, Trainer
     from training.model import ModelCard, class_names, save_model
 else:
+    import checkpoint
+    import curves
     import recipe as recipes
     from data import Channel, ChannelError, read_channel
-    from fit import DivergedError, Epoch, Trainer, fit
+    from fit import DivergedError, Run, Trainer
     from model import ModelCard, class_names, save_model
 
 # What the model container needs, in the model's `code/` folder.
 SERVING_CODE = ("inference.py", "model.py")
-USER_ERRORS = (ChannelError, recipes.HyperparameterError, DivergedError)
+# Between two checkpoints: little is lost by a kill, and little time by writing them.
+CHECKPOINT_SECONDS = 10.0
+# 128 + SIGTERM, as a shell reports a process that the signal ended.
+TERMINATED = 143
+
+
+class FolderError(Exception):
+    """A folder of the job that cannot be written."""
+
+
+USER_ERRORS = (ChannelError, recipes.HyperparameterError, DivergedError, FolderError)
+
+
+class Termination:
+    """Set by SIGTERM, which SageMaker sends two minutes before it kills a job that it stops."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def install(self) -> None:
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+
+    def __call__(self) -> bool:
+        return self.asked
 
 
 def log(line: str) -> None:
@@ -40,7 +74,6 @@ def log(line: str) -> None:
 
 def parser() -> argparse.ArgumentParser:
     result = recipes.parser()
-    environment = os.environ
     folders = {
         "train": (
             "SM_CHANNEL_TRAIN",
@@ -53,10 +86,15 @@ def parser() -> argparse.ArgumentParser:
             "the same of validation images",
         ),
         "model-dir": ("SM_MODEL_DIR", "/opt/ml/model", "where the model goes"),
-        "output-data-dir": ("SM_OUTPUT_DATA_DIR", "/opt/ml/output/data", "where pictures and metrics go"),
+        "output-data-dir": ("SM_OUTPUT_DATA_DIR", "/opt/ml/output/data", "where metrics and curves go"),
+        "checkpoint-dir": (
+            "CHECKPOINT_DIR",
+            "/opt/ml/checkpoints",
+            "where the run's state is kept, if it exists",
+        ),
     }
     for name, (variable, default, text) in folders.items():
-        place = Path(environment.get(variable, default))
+        place = Path(os.environ.get(variable, default))
         result.add_argument(f"--{name}", type=Path, default=place, help=f"{text} (default: ${variable})")
     return result
 
@@ -79,54 +117,104 @@ def read_channels(options: argparse.Namespace, classes: int) -> tuple[Channel, C
     return train, validation
 
 
-def save(folder: Path, trainer: Trainer, card: ModelCard) -> None:
-    """What becomes model.tar.gz: weights, card and the code that serves them."""
-    save_model(folder, trainer.result, card)
-    code = folder / "code"
+def make_folders(*folders: Path) -> None:
+    """Before the training, so that its result has a place to go. Raises FolderError."""
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FolderError(
+                f"{folder} cannot be made ({error.strerror}): choose --model-dir and --output-data-dir"
+            ) from None
+
+
+def set_up(recipe: recipes.Recipe) -> torch.device:
+    """Threads, and the same results for the same seed on the same machine."""
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train_to_the_end(run: Run, folder: Path, owner: str, interrupted: Termination) -> bool:
+    """Logs a line an epoch and keeps checkpoints where their folder exists; False if interrupted."""
+    keep = folder.is_dir()
+    if keep and (state := checkpoint.load(folder, owner, log)) is not None:
+        run.load_state_dict(state)
+        log(f"going on from {folder} in epoch {run.trainer.epoch + 1}")
+    saved = time.monotonic()
+    while not run.finished():
+        epoch = run.epoch(interrupted)
+        if epoch is not None:
+            log(epoch.line())
+        if keep and (epoch is None or time.monotonic() - saved > CHECKPOINT_SECONDS):
+            checkpoint.save(folder, owner, run.state_dict())
+            saved = time.monotonic()
+        if epoch is None:
+            return False
+    if run.trainer.epoch < run.trainer.recipe.epochs:
+        log(f"stopped early: the training loss has not fallen for {run.trainer.recipe.patience} epochs")
+    return True
+
+
+def save(options: argparse.Namespace, run: Run, card: ModelCard) -> None:
+    """What becomes model.tar.gz (weights, card and the code that serves them) and output.tar.gz."""
+    save_model(options.model_dir, run.trainer.result, card)
+    code = options.model_dir / "code"
     code.mkdir(exist_ok=True)
     for name in SERVING_CODE:
         shutil.copyfile(Path(__file__).with_name(name), code / name)
+    output: Path = options.output_data_dir
+    metrics = {"epochs": [dataclasses.asdict(epoch) for epoch in run.history]}
+    (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    if not curves.draw(run.history, output / "learning_curves.png"):
+        log("no learning curves drawn: matplotlib is not installed here")
+    log(f"model written to {options.model_dir}, metrics to {output}")
 
 
-def run(arguments: Sequence[str]) -> None:
-    options = parser().parse_args(arguments)
-    recipe = recipes.from_namespace(options)
-    try:
-        names = class_names(recipe.classes)
-    except ValueError as error:
-        raise recipes.HyperparameterError(f"hyperparameter 'classes': {error}") from None
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    train, validation = read_channels(options, len(names))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trainer = Trainer(recipe, train, len(names), device)
-    parameters = sum(p.numel() for p in trainer.network.parameters())
-    log(
-        f"{len(train)} training images, {len(validation)} validation images, {len(names)} classes; "
-        f"{parameters:,} parameters on {device}, {torch.get_num_threads()} threads"
-    )
-    history: list[Epoch] = []
-
-    def report(epoch: Epoch) -> None:
-        history.append(epoch)
-        log(epoch.line())
-
-    fit(trainer, validation, report)
-    card = ModelCard(
+def describe(recipe: recipes.Recipe, names: tuple[str, ...], train: Channel) -> ModelCard:
+    return ModelCard(
         classes=names,
         image_size=(train.images.shape[3], train.images.shape[2]),
         width=recipe.width,
         flip_average=recipe.flip_average,
         trained={
             "images": len(train),
-            "epochs": trainer.epoch,
-            "seed": recipe.seed,
+            "hyperparameters": dataclasses.asdict(recipe),
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
     )
-    save(options.model_dir, trainer, card)
-    log(f"model written to {options.model_dir}")
+
+
+def train(arguments: Sequence[str]) -> int:
+    """Raises one of USER_ERRORS; returns the exit code."""
+    options = parser().parse_args(arguments)
+    recipe = recipes.from_namespace(options)
+    try:
+        names = class_names(recipe.classes)
+    except ValueError as error:
+        raise recipes.HyperparameterError(f"hyperparameter 'classes': {error}") from None
+    termination = Termination()
+    termination.install()
+    make_folders(options.model_dir, options.output_data_dir)
+    device = set_up(recipe)
+    train, validation = read_channels(options, len(names))
+    trainer = Trainer(recipe, train, len(names), device)
+    parameters = sum(p.numel() for p in trainer.network.parameters())
+    log(
+        f"{len(train)} training images, {len(validation)} validation images, {len(names)} classes; "
+        f"{parameters:,} parameters in {str(trainer.precision).removeprefix('torch.')} on {device}, "
+        f"{torch.get_num_threads()} threads"
+    )
+    run = Run(trainer, validation)
+    owner = checkpoint.fingerprint(repr(recipe), train.images, train.labels)
+    if not train_to_the_end(run, options.checkpoint_dir, owner, termination):
+        log("SIGTERM: stopped; the state of the run is kept where there is a folder for checkpoints")
+        return TERMINATED
+    save(options, run, describe(recipe, names, train))
+    return 0
 
 
 def write_failure(message: str) -> None:
@@ -137,16 +225,14 @@ def write_failure(message: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 after the failure file is written: one sentence, be it a user's mistake or a crash."""
+    """0; 143 after SIGTERM; or 1 after the failure file is written, be it a user's mistake or a crash."""
     try:
-        run(sys.argv[1:] if arguments is None else arguments)
+        return train(sys.argv[1:] if arguments is None else arguments)
     except USER_ERRORS as error:
         message = str(error)
     except Exception as error:  # noqa: BLE001 - the job's last error must reach the failure file, whatever it is
         traceback.print_exc()
-        message = f"{type(error).__name__}: {error}"
-    else:
-        return 0
+        message = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
     write_failure(message)
     print(f"error: {message}", file=sys.stderr, flush=True)
     return 1

@@ -1,0 +1,255 @@
+"""The training job through its own command line: what it reads, logs, writes and says when it fails."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from training import checkpoint, train
+from training.model import load_model
+
+FAST = ["--epochs", "2", "--width", "4", "--batch-size", "16", "--threads", "1", "--classes", "upright,flat"]
+METRICS = ("train:loss", "train:accuracy", "validation:loss", "validation:accuracy")
+
+
+def arguments(channels: Path, folder: Path, *more: str) -> list[str]:
+    return [
+        *("--train", str(channels / "train"), "--validation", str(channels / "validation")),
+        *("--model-dir", str(folder / "model"), "--output-data-dir", str(folder / "data")),
+        *("--checkpoint-dir", str(folder / "checkpoints"), *FAST, *more),
+    ]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "model" / "model.pt", weights_only=True)
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(autouse=True)
+def keep_process_settings():
+    threads, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_leaves_a_model_with_its_serving_code(
+    channels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert train.main(arguments(channels, tmp_path)) == 0
+    card = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert card["classes"] == ["upright", "flat"]
+    assert card["image_size"] == [16, 16]
+    assert card["trained"]["images"] == 48
+    assert sorted(path.name for path in (tmp_path / "model" / "code").iterdir()) == [
+        "inference.py",
+        "model.py",
+    ]
+    assert not list(tmp_path.rglob("*.tmp"))
+    history = json.loads((tmp_path / "data" / "metrics.json").read_text())["epochs"]
+    assert [epoch["epoch"] for epoch in history] == [1, 2]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch=")]
+    for line, epoch in zip(lines, history, strict=True):
+        for name in METRICS:
+            found = re.findall(f"{name}=([0-9.]+)", line)
+            assert len(found) == 1
+            assert float(found[0]) == pytest.approx(epoch[name.replace(":", "_")], abs=1e-4)
+
+
+def test_learns(channels: Path, tmp_path: Path):
+    assert (
+        train.main(arguments(channels, tmp_path, "--epochs", "20", "--mixup", "0", "--augmentation", "0"))
+        == 0
+    )
+    last = json.loads((tmp_path / "data" / "metrics.json").read_text())["epochs"][-1]
+    assert last["validation_accuracy"] >= 0.9
+
+
+def test_same_seed_gives_the_same_weights(channels: Path, tmp_path: Path):
+    for name, seed in (("one", "3"), ("two", "3"), ("other", "4")):
+        assert train.main(arguments(channels, tmp_path / name, "--seed", seed)) == 0
+    assert same(weights(tmp_path / "one"), weights(tmp_path / "two"))
+    assert not same(weights(tmp_path / "one"), weights(tmp_path / "other"))
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """A SIGTERM, sent by the process to itself after so many steps."""
+    advance = train.Trainer.advance
+    left = [steps]
+
+    def counted(self: train.Trainer) -> None:
+        advance(self)
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(train.Trainer, "advance", counted)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_interrupted_run_goes_on_to_the_same_weights(
+    channels: Path, tmp_path: Path, steps: int, monkeypatch: pytest.MonkeyPatch
+):
+    """48 images in steps of 16: 3 steps an epoch, so the signal falls within an epoch and between two."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    (parts / "checkpoints").mkdir(parents=True)
+    assert train.main(arguments(channels, whole)) == 0
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, steps)
+        assert train.main(arguments(channels, parts)) == train.TERMINATED
+    assert not (parts / "model" / "model.json").exists()
+    assert train.main(arguments(channels, parts)) == 0
+    assert same(weights(whole), weights(parts))
+    kept, expected = (
+        [
+            {**epoch, "seconds": 0}
+            for epoch in json.loads((run / "data" / "metrics.json").read_text())["epochs"]
+        ]
+        for run in (parts, whole)
+    )
+    assert kept == expected
+
+
+def test_checkpoint_of_another_run_is_not_taken(
+    channels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "checkpoints").mkdir()
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 2)
+        assert train.main(arguments(channels, tmp_path)) == train.TERMINATED
+    assert train.main(arguments(channels, tmp_path, "--weight-decay", "0.2")) == 0
+    assert "other hyperparameters" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half of one"])
+def test_broken_checkpoint_is_not_taken(channels: Path, tmp_path: Path, content: bytes):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / checkpoint.NAME).write_bytes(content)
+    assert train.main(arguments(channels, tmp_path)) == 0
+
+
+def test_patience_stops_early(channels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    more = ("--epochs", "200", "--patience", "3", "--learning-rate", "1e-8")
+    assert train.main(arguments(channels, tmp_path, *more)) == 0
+    assert "stopped early" in capsys.readouterr().out
+    assert len(json.loads((tmp_path / "data" / "metrics.json").read_text())["epochs"]) < 100
+
+
+@pytest.fixture
+def output_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SM_OUTPUT_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--epochs", "many"], "--epochs: invalid int value: 'many'"),
+        (["--epochs", "0"], "epochs must be between 1 and"),
+        (["--momentum", "0.9"], "unrecognized arguments: --momentum"),
+        (["--precision", "int4"], "precision must be one of auto"),
+        (["--flip-average", "perhaps"], "true or false"),
+        (["--classes", "bicycle"], "two different class names"),
+        (["--classes", "a,b,c"], "no image of label 2"),
+        (["--train", "/nowhere"], "train channel's folder /nowhere is missing"),
+        (["--model-dir", "/proc/model"], "/proc/model cannot be made"),
+        (
+            ["--learning-rate", "10", "--weight-decay", "10", "--epochs", "200"],
+            "lower the hyperparameter learning-rate",
+        ),
+    ],
+)
+def test_users_mistake_is_one_sentence(
+    channels: Path, output_folder: Path, more: list[str], says: str, capsys: pytest.CaptureFixture[str]
+):
+    assert train.main(arguments(channels, output_folder, *more)) == 1
+    failure = (output_folder / "failure").read_text()
+    assert says in failure
+    assert capsys.readouterr().err == f"error: {failure}\n"
+    assert not (output_folder / "model" / "model.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda train: (train / "train.lst").unlink(), "must hold one .lst file, not none"),
+        (lambda train: (train / "train.lst").write_text(""), "lists no images"),
+        (lambda train: (train / "train.lst").write_text("0 1 a.png\n"), "train.lst line 1: index, label"),
+        (lambda train: (train / "train.lst").write_text("0\t7\t0001.png\n"), "label 7 is outside 0..1"),
+        (lambda train: (train / "0003.png").unlink(), "0003.png is missing"),
+        (lambda train: (train / "0003.png").write_bytes(b"GIF"), "0003.png cannot be read"),
+        (lambda train: (train / "train.lst").write_text("0\t0\t../../secret.png\n"), "outside the channel"),
+    ],
+)
+def test_bad_channel_is_named(channels: Path, output_folder: Path, spoil, says: str):
+    copy = output_folder / "channels"
+    shutil.copytree(channels, copy)
+    spoil(copy / "train")
+    assert train.main(arguments(copy, output_folder)) == 1
+    assert says in (output_folder / "failure").read_text()
+
+
+def test_crash_leaves_its_error(channels: Path, output_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    def crash(*_: object) -> None:
+        raise RuntimeError("no memory left for the optimiser")
+
+    monkeypatch.setattr(train.Trainer, "_learn", crash)
+    assert train.main(arguments(channels, output_folder)) == 1
+    assert (output_folder / "failure").read_text() == "RuntimeError: no memory left for the optimiser"
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_runs_flat_as_the_container_runs_it(channels: Path, tmp_path: Path):
+    """The package's files in a folder, folders in the container's variables, nothing else on the path."""
+    code = tmp_path / "code"
+    code.mkdir()
+    for source in Path(train.__file__).parent.glob("*.py"):
+        if source.name != "__init__.py":
+            shutil.copy(source, code)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SM_CHANNEL_TRAIN": str(channels / "train"),
+        "SM_CHANNEL_VALIDATION": str(channels / "validation"),
+        "SM_MODEL_DIR": str(tmp_path / "model"),
+        "SM_OUTPUT_DATA_DIR": str(tmp_path / "data"),
+    }
+    command = [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(code)!r}); import train;"
+               "assert 'training' not in sys.modules; sys.exit(train.main())", *FAST]  # fmt: skip
+    done = subprocess.run(command, env=environment, cwd=code, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "validation:accuracy=" in done.stdout
+    _, card = load_model(tmp_path / "model")
+    assert card.classes == ("upright", "flat")
+    ask = (
+        "import sys; sys.path.insert(0, 'code'); import inference as i;"
+        "model = i.model_fn('.'); data = i.input_fn(open(sys.argv[1], 'rb').read(), 'image/png');"
+        "print(i.output_fn(i.predict_fn(data, model), 'application/json'))"
+    )
+    image = channels / "validation" / "0000.png"
+    answer = subprocess.run(
+        [sys.executable, "-P", "-c", ask, str(image)],
+        cwd=tmp_path / "model",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert sum(json.loads(answer.stdout)) == pytest.approx(1, abs=1e-6)
+
+
+def test_images_of_other_sizes_and_modes_are_fitted(channels: Path, tmp_path: Path):
+    copy = tmp_path / "channels"
+    shutil.copytree(channels, copy)
+    Image.new("L", (40, 20), 90).save(copy / "train" / "0005.png")
+    assert train.main(arguments(copy, tmp_path)) == 0
