@@ -14,9 +14,13 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+
+from localaws import control
 
 HANDLER = """
 import json, os, sys, time
@@ -388,8 +392,37 @@ def tail(answer: dict[str, Any]) -> str:
 
 
 def is_alive(pid: int) -> bool:
+    """False once all of its threads have ended, waited for or not."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
+            ended = stat.read().rpartition(")")[2].split()[0] == "Z"
+        return not (ended and len(list(Path(f"/proc/{pid}/task").iterdir())) == 1)
     except FileNotFoundError:
         return False
+
+
+def test_no_worker_outlives_a_server_that_is_killed(tmp_path: Path) -> None:
+    running = control.up(tmp_path)
+    try:
+        made = make_client(running.endpoint_url, "iam").create_role(
+            RoleName="functions", AssumeRolePolicyDocument="{}"
+        )
+        functions = make_client(running.endpoint_url, "lambda")
+        functions.create_function(
+            FunctionName="outlives",
+            Role=made["Role"]["Arn"],
+            Runtime="python3.13",
+            Handler="handler.lambda_handler",
+            Code={"ZipFile": package(HANDLER)},
+        )
+        pid = Deployed(functions, "outlives")()["pid"]
+        assert is_alive(pid)
+        os.kill(running.pid, signal.SIGKILL)
+        eventually(lambda: not is_alive(pid))
+    finally:
+        control.down(tmp_path)
+
+
+def make_client(endpoint_url: str, service: str) -> Any:
+    session = boto3.Session("local", "local", region_name="us-east-1")
+    return session.client(service, endpoint_url=endpoint_url)
