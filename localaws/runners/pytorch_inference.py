@@ -88,7 +88,7 @@ def main() -> int:
     # Not from the handler itself: shutdown() waits for the loop that the signal interrupted.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     print(f"Model loaded in {time.monotonic() - started:.1f} s; {workers} requests at a time", flush=True)
-    server.serve_forever()
+    server.serve_forever(poll_interval=0.05)
     return 0
 
 

@@ -12,6 +12,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -106,8 +107,10 @@ class Hosting:
         for endpoint in hosted:
             if endpoint.capture:
                 endpoint.capture.close()
-        for fleet in [*rising, *(fleet for endpoint in hosted for fleet, _ in endpoint.routes)]:
-            fleet.stop(keep_folder=True)
+        fleets = {*rising, *(fleet for endpoint in hosted for fleet, _ in endpoint.routes)}
+        if fleets:
+            with ThreadPoolExecutor(len(fleets)) as pool:
+                list(pool.map(lambda fleet: fleet.stop(keep_folder=True), fleets))
         for thread in threads:
             thread.join()
         if self._metrics:
