@@ -43,7 +43,7 @@ class Entry:
         number: its place in the order; 0 before it is written.
         moment: when it was answered, epoch seconds.
         environ: the part of the WSGI environment that makes up the request.
-        labels: what its path names, such as `Bucket` and `Key`.
+        labels: what it is about, such as `Bucket` and `Key`.
     """
 
     service: str
@@ -63,7 +63,6 @@ class Heading:
     number: int
     service: str
     operation: str
-    environ: dict[str, str]
     labels: dict[str, str]
 
 
@@ -115,10 +114,10 @@ class Journal:
 
     def headings(self) -> Iterator[Heading]:
         """All entries in order, without their bodies."""
-        for number, service, operation, environ, labels in self._database.execute(
-            "SELECT number, service, operation, environ, labels FROM requests ORDER BY number"
+        for number, service, operation, labels in self._database.execute(
+            "SELECT number, service, operation, labels FROM requests ORDER BY number"
         ):
-            yield Heading(number, service, operation, json.loads(environ), json.loads(labels))
+            yield Heading(number, service, operation, json.loads(labels))
 
     def body(self, number: int) -> bytes:
         body, file = self._database.execute(

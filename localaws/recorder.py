@@ -32,10 +32,14 @@ _DROPPED = {
     "HTTP_AMZ_SDK_REQUEST",
     "HTTP_CONNECTION",
     "HTTP_EXPECT",
+    # The condition held; when older writes are left out of the replay, it might not.
+    "HTTP_IF_MATCH",
+    "HTTP_IF_NONE_MATCH",
     "HTTP_USER_AGENT",
     "HTTP_X_AMZ_SECURITY_TOKEN",
 }
 _SECRET = re.compile(r"(?<=X-Amz-Security-Token=)[^&]*")
+_UPLOAD_ID = re.compile(rb"<UploadId>([^<]+)</UploadId>")
 _HOST_OF_OLD = "{host}"
 
 
@@ -60,20 +64,16 @@ class Recorder:
         """Answers a request whose body is cached in it; `changed` tells an answer that is worth recording."""
         if not operation.changes:
             return call(self._moto, request.environ, request.get_data())
-        entry = Entry(
-            operation.service,
-            operation.name,
-            time.time(),
-            determinism.draw_seed(),
-            self._kept(request.environ),
-            request.get_data(),
-            dict(operation.labels),
-        )
+        seed, body = determinism.draw_seed(), request.get_data()
         with self._locks.setdefault(operation.service, threading.RLock()):
-            with determinism.reproducible(entry.seed, entry.moment):
-                answer = call(self._moto, request.environ, entry.body)
+            moment = time.time()
+            with determinism.reproducible(seed, moment):
+                answer = call(self._moto, request.environ, body)
             if changed(answer):
-                self._journal.append(entry)
+                environ, labels = self._kept(request.environ), _labels(request, operation, answer)
+                self._journal.append(
+                    Entry(operation.service, operation.name, moment, seed, environ, body, labels)
+                )
         return answer
 
     def replay(self) -> int:
@@ -135,3 +135,18 @@ class Recorder:
         names = entry.environ.get(PRESERVED_HEADER_NAMES_ENVIRON_KEY)
         environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = json.loads(names) if names else {}
         return environ
+
+
+def _labels(request: Request, operation: Operation, answer: Answer) -> dict[str, str]:
+    """What the request is about, as `localaws.compaction` needs to know it."""
+    labels = dict(operation.labels)
+    upload = request.args.get("uploadId")
+    if operation.name == "CreateMultipartUpload":
+        found = _UPLOAD_ID.search(answer[2])
+        upload = found.group(1).decode() if found else None
+    if upload:
+        labels["UploadId"] = upload
+    source = request.headers.get("X-Amz-Copy-Source")
+    if source:
+        labels["CopySource"] = source
+    return labels

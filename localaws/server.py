@@ -17,6 +17,7 @@ from localaws.stack import Stack, client_environment
 from localaws.state_folder import FolderInUseError, Note, StateFolder
 
 if TYPE_CHECKING:
+    from localaws.journal import Journal
     from localaws.recorder import Recorder
 
 log = logging.getLogger("localaws")
@@ -81,7 +82,7 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
     journal = Journal(stack.folder("journal"))
     closing.callback(journal.close)
     recorder = Recorder(moto_app.create(server.port, stack.account), journal, server.port)
-    _replay(recorder)
+    _replay(journal, recorder)
     server.app = Gateway(sagemaker, functions, recorder)
     threading.Thread(target=server.serve_forever, name="gateway", daemon=True).start()
     closing.callback(server.shutdown)
@@ -91,11 +92,15 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
     return Note(os.getpid(), server.port, endpoint_url, time.time())
 
 
-def _replay(recorder: Recorder) -> None:
+def _replay(journal: Journal, recorder: Recorder) -> None:
+    from localaws.compaction import superseded
+
     started = time.monotonic()
-    number = recorder.replay()
-    if number:
-        log.info("replayed %d requests in %.1f s", number, time.monotonic() - started)
+    dropped = superseded(journal)
+    journal.remove(dropped)
+    count = recorder.replay()
+    seconds = time.monotonic() - started
+    log.info("replayed %d requests, left out %d superseded ones, in %.1f s", count, len(dropped), seconds)
 
 
 def _bind(folder: StateFolder, port: int) -> Any:
