@@ -1,14 +1,14 @@
 # Runs as process 1 of a container's own namespaces; arguments: the folder for /opt/ml, an empty folder,
-# a hosts file, the container's host name, its working folder, then the command.
+# a hosts file, the container's host name, its working folder, a file for what goes wrong, then the command.
 # Everything mounted here is seen by this process and its children only, and is gone with them.
 
 fail() {
-    echo "container: $1" >&2
+    echo "$1" >"$failure"
     exit 125
 }
 
-opt_ml=$1 stash=$2 hosts=$3 name=$4 folder=$5
-shift 5
+opt_ml=$1 stash=$2 hosts=$3 name=$4 folder=$5 failure=$6
+shift 6
 
 # Nice to have: tools that look at processes, and a host name of its own. Masked in some sandboxes.
 mount -t proc proc /proc 2>/dev/null

@@ -21,7 +21,6 @@ from pathlib import Path
 
 from localaws import processes
 
-SETUP_FAILED = 125  # container.sh's own failures, as Docker has them
 LONGEST_LINE = 262_118  # what one event of CloudWatch Logs takes, in bytes
 _NAMESPACES = (
     "unshare",
@@ -33,6 +32,7 @@ _NAMESPACES = (
     "--fork",
     "--kill-child=KILL",
 )
+_FAILURE = "setup-failed"
 _SCRIPT = Path(__file__).with_name("container.sh")
 
 
@@ -90,8 +90,9 @@ class Container:
             _read_lines(process.stdout.fileno(), self.on_line)
         code = process.returncode
         self.exit_code = 128 - code if code < 0 else code
-        if self.exit_code == SETUP_FAILED:
-            raise ContainerError("The container could not be set up; its log says why.")
+        failure = self.spec.folder / _FAILURE
+        if failure.exists() and not self._refused:  # a signal in the middle of it is no failure
+            raise ContainerError(f"The container could not be set up: {failure.read_text().strip()}.")
         return self.exit_code
 
     def terminate(self) -> None:
@@ -117,7 +118,7 @@ def _start(spec: ContainerSpec) -> subprocess.Popen[bytes]:
         path.mkdir(parents=True, exist_ok=True)
     names = " ".join(spec.hosts)
     hosts.write_text(f"127.0.0.1 localhost {names}\n::1 localhost\n", encoding="ascii")
-    setup = ["sh", _SCRIPT, folder / "ml", stash, hosts, spec.host, work]
+    setup = ["sh", _SCRIPT, folder / "ml", stash, hosts, spec.host, work, folder / _FAILURE]
     return processes.popen(
         [*_NAMESPACES, *map(str, setup), *spec.command],
         env={**spec.environment, "TMPDIR": str(folder / "tmp"), "HOME": str(work)},
