@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.commands import endpoint, local, model, pipeline
+from pipeline.commands import endpoint, local, model, pipeline, workflow
 from pipeline.commands.context import Chosen
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ for name, group in (
     ("pipeline", pipeline.app),
     ("model", model.app),
     ("endpoint", endpoint.app),
+    ("workflow", workflow.app),
     ("local", local.app),
 ):
     app.add_typer(group, name=name)

@@ -60,7 +60,12 @@ class Execution:
 
 @dataclass(frozen=True)
 class StepState:
-    """A step of an execution as it is now. `seconds` is None until it has started."""
+    """A step of an execution as it is now.
+
+    Attributes:
+        made: the ARN of its job, or of the model package that it registered.
+        seconds: None until it has started.
+    """
 
     name: str
     status: str
@@ -68,6 +73,7 @@ class StepState:
     ended: datetime | None
     cached: bool = False
     reason: str | None = None
+    made: str | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -228,10 +234,20 @@ def steps(sagemaker: Any, arn: str) -> list[StepState]:
             ended=step.get("EndTime"),
             cached="CacheHitResult" in step,
             reason=step.get("FailureReason"),
+            made=next((m["Arn"] for m in step.get("Metadata", {}).values() if m and "Arn" in m), None),
         )
         for page in pages
         for step in page["PipelineExecutionSteps"]
     ]
+
+
+def outputs(sagemaker: Any, processing_job: str) -> dict[str, str]:
+    """S3 URIs of a processing job's outputs by their names; the job by its ARN, as in `StepState.made`."""
+    job = sagemaker.describe_processing_job(ProcessingJobName=processing_job.rsplit("/", 1)[-1])
+    return {
+        output["OutputName"]: output["S3Output"]["S3Uri"]
+        for output in job["ProcessingOutputConfig"]["Outputs"]
+    }
 
 
 def watch(

@@ -28,8 +28,14 @@ LOCAL_ACCOUNT = "123456789012"
 LOCAL_BUCKET = "scones-local"
 LOCAL_ROLE = f"arn:aws:iam::{LOCAL_ACCOUNT}:role/scones-execution"
 
-# Commas, and not JSON, in variables: CLASSES=bicycle,motorcycle.
-CIFAR_100 = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
+# Variables of other parts, which are no settings of the workflow.
+OTHER_VARIABLES = {
+    CONFIG_VARIABLE,
+    "SCONES_CACHE_DIR",
+    "SCONES_MIRROR",
+    "SCONES_MODEL_SERVERS",
+    "SCONES_STACK",
+}
 
 
 class SettingsError(Exception):
@@ -37,6 +43,7 @@ class SettingsError(Exception):
 
 
 def _comma_separated(value: Any) -> Any:
+    """In variables a list is written with commas: SCONES_CLASSES=bicycle,motorcycle."""
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
@@ -56,6 +63,7 @@ EndpointPrefix = Annotated[Name, StringConstraints(max_length=42)]
 Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z\-]*:iam::\d{12}:role/?[\w+=,.@\-/]+$")]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9\-]+\.[a-z0-9]+$")]
+DataSource = Annotated[str, StringConstraints(pattern=r"^(cifar100|(https?|s3)://\S+)$", max_length=256)]
 ClassName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=64)]
 
 
@@ -82,7 +90,7 @@ class Settings(BaseSettings):
     classes: Annotated[
         tuple[ClassName, ...], NoDecode, BeforeValidator(_comma_separated), Field(min_length=2)
     ] = ("bicycle", "motorcycle")
-    data_source: Annotated[str, StringConstraints(pattern=r"^(https?|s3)://\S+$", max_length=256)] = CIFAR_100
+    data_source: DataSource = "cifar100"
     image_size: Annotated[Integer, Field(ge=8, le=512)] = 32
 
     accuracy_threshold: Annotated[Number, Field(ge=0, le=1)] = 0.85
@@ -175,9 +183,9 @@ def load(**options: Any) -> Settings:
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
     for variable in sorted(environment):
-        if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+        if variable.upper().startswith(PREFIX) and variable.upper() not in known | OTHER_VARIABLES:
             raise SettingsError(f"{variable} is no setting; {_known(variable, known)}")
 
 

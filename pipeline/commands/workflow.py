@@ -1,0 +1,76 @@
+"""`scones workflow …`"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.context import Json, connect
+
+app = typer.Typer(no_args_is_help=True, help="The inference workflow: three Lambdas and a state machine.")
+
+
+@app.command()
+def deploy(
+    context: typer.Context,
+    endpoint: Annotated[
+        str | None, typer.Option(help="The endpoint to ask; the newest in service if left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Deploy the functions and the state machine, or bring them up to date."""
+    settings, clients = connect(context)
+    from pipeline import console, endpoints, inference
+    from workflows import deploy
+
+    sagemaker = clients("sagemaker")
+    name = endpoints.describe(sagemaker, endpoint)["EndpointName"] if endpoint else None
+    plan = inference.workflow_plan(settings, name or endpoints.newest(sagemaker, settings))
+    deployment = deploy.deploy(clients, plan)
+    if as_json:
+        console.print_json(asdict(deployment) | {"endpoint_name": plan.endpoint_name})
+        return
+    for change in deployment.changes:
+        print(f"deployed {change}")
+    print(f"{deployment.state_machine_arn} asks {plan.endpoint_name}")
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, or s3:// URIs.")],
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="In place of the deployed threshold, for these images.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Send images through the workflow and say what came of each."""
+    settings, clients = connect(context)
+    from pipeline import console, inference
+    from workflows import run
+
+    keys = inference.image_keys(clients("s3"), settings, images)
+    arn = inference.workflow_plan(settings).state_machine_arn
+    classes = inference.classes(clients, settings)
+    with inference.deployed_workflow():
+        results = run.run(clients, arn, settings.bucket, keys, classes, threshold=threshold)
+    console.print_rows([result.as_dict() for result in results], COLUMNS, "", as_json)
+
+
+COLUMNS = ("s3_key", "status", "predicted", "confidence", "outcome")
+
+
+@app.command("list")
+def list_executions(context: typer.Context, as_json: Json = False) -> None:
+    """List the newest executions."""
+    settings, clients = connect(context)
+    from pipeline import console, inference
+    from workflows import run
+
+    arn = inference.workflow_plan(settings).state_machine_arn
+    with inference.deployed_workflow():
+        rows = [asdict(execution) for execution in run.list_executions(clients, arn)]
+    columns = ("name", "status", "started", "stopped")
+    console.print_rows(rows, columns, "no execution yet: run `scones workflow run IMAGE`", as_json)

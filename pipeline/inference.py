@@ -1,0 +1,97 @@
+"""The inference workflow with the settings' names, and the images that go through it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pipeline import endpoints, predictions
+from workflows.plan import WorkflowPlan
+
+if TYPE_CHECKING:
+    from pipeline.clients import Clients
+    from pipeline.settings import Settings
+
+
+class ImageError(Exception):
+    """An image that the workflow would not read."""
+
+
+class NoWorkflowError(Exception):
+    """The state machine is not there."""
+
+
+@contextmanager
+def deployed_workflow() -> Iterator[None]:
+    """Inside, a missing state machine is told as what to do about it."""
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "StateMachineDoesNotExist":
+            raise
+        raise NoWorkflowError(
+            "the inference workflow is not deployed: run `scones workflow deploy`"
+        ) from None
+
+
+def workflow_plan(settings: Settings, endpoint_name: str = "") -> WorkflowPlan:
+    """What to deploy, or, without an endpoint, what the deployed parts are called."""
+    # arn:<partition>:iam::<account>:role/<name>: the account is known without asking.
+    _, partition, _, _, account, _ = settings.role_arn.split(":", 5)
+    return WorkflowPlan(
+        bucket=settings.bucket,
+        prefix=settings.prefix,
+        endpoint_name=endpoint_name,
+        threshold=settings.confidence_threshold,
+        account=account,
+        region=settings.region,
+        name_prefix=settings.endpoint_name_prefix,
+        partition=partition,
+    )
+
+
+def classes(clients: Clients, settings: Settings) -> tuple[str, ...]:
+    """In the order of the newest endpoint's probabilities; the settings' where none is in service."""
+    sagemaker = clients("sagemaker")
+    try:
+        name = endpoints.newest(sagemaker, settings)
+    except endpoints.NoEndpointError:
+        return settings.classes
+    return predictions.deployed_classes(sagemaker, name) or settings.classes
+
+
+def image_keys(s3: Any, settings: Settings, images: Iterable[str]) -> list[str]:
+    """Keys in the bucket: of `s3://` URIs as they are, of files after an upload.
+
+    Raises:
+        ImageError: a file that is not there, or an object where the workflow may not read.
+    """
+    place = workflow_plan(settings).images_prefix
+    keys = []
+    for image in images:
+        if image.startswith("s3://"):
+            bucket, _, key = image.removeprefix("s3://").partition("/")
+            if bucket != settings.bucket or not key.startswith(place):
+                raise ImageError(
+                    f"{image} is not under s3://{settings.bucket}/{place}, where images are read from"
+                )
+            keys.append(key)
+        else:
+            keys.append(upload_image(s3, settings, Path(image)))
+    return keys
+
+
+def upload_image(s3: Any, settings: Settings, path: Path) -> str:
+    """Puts the file under its content's digest and returns the key."""
+    if not path.is_file():
+        raise ImageError(f"{path} is no file; an object is named as s3://bucket/key")
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    key = f"{workflow_plan(settings).images_prefix}{digest}/{path.name}"
+    s3.put_object(Bucket=settings.bucket, Key=key, Body=data)
+    return key
