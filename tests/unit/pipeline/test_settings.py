@@ -1,5 +1,7 @@
 """One settings object: from variables over a file over defaults, and what it refuses."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -139,3 +141,9 @@ def test_defaults_are_the_recipes(settings):
     recipe = Recipe()
     for name in ("epochs", "learning_rate", "batch_size", "weight_decay", "seed"):
         assert getattr(settings, name) == getattr(recipe, name), name
+
+
+def test_every_setting_is_documented(settings):
+    document = (Path(__file__).parents[3] / "docs" / "commands.md").read_text()
+    for name in type(settings).model_fields:
+        assert f"`{name}`" in document, name
