@@ -6,7 +6,7 @@ import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from localaws import determinism
+from localaws import determinism, state_machines
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -42,5 +42,7 @@ def _create_backend_app(service: str | None) -> Any:
     app = create_backend_app(service)
     if service == "stepfunctions":
         import moto.stepfunctions.parser.models  # noqa: F401 - otherwise imported in the middle of a request
+
+        state_machines.keep_what_is_made()
     determinism.patch_modules()
     return app

@@ -1,0 +1,59 @@
+"""Lets moto's state machine interpreter keep what it would otherwise make again at every step.
+
+For each execution it parses the whole definition; for each task it makes a boto3 client and, several times,
+a parser of JSONPath: together over half of what an execution of the inference workflow costs here.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+_DEFINITIONS = 64
+_PATHS = 1024
+_INTERPRETER = "moto.stepfunctions.parser."
+
+
+def keep_what_is_made() -> None:
+    """Puts caches into moto's interpreter. Once, after its modules were imported and before it runs."""
+    from moto.stepfunctions.parser.asl.parse import asl_parser
+    from moto.stepfunctions.parser.asl.utils import boto_client, json_path
+
+    json_path.parse = lru_cache(_PATHS)(json_path.parse)
+    asl_parser.ASLParser = _keeping_trees(asl_parser.ASLParser)
+    make = boto_client.boto_client_for
+    made = lru_cache(make)
+
+    # The credentials are not looked at, and cannot be hashed.
+    def boto_client_for(region: str, service: str, state_credentials: Any = None) -> Any:  # noqa: ARG001
+        return made(region, service)
+
+    for module in _importers(make):
+        module.boto_client_for = boto_client_for
+
+
+def _keeping_trees(parser: Any) -> Any:
+    """The parser, keeping its trees by their text: what walks a tree does not change it."""
+    trees: dict[str, Any] = {}
+
+    class KeepingParser(parser):  # type: ignore[misc]
+        def state_machine(self) -> Any:
+            text = self.getTokenStream().tokenSource.inputStream.strdata
+            tree = trees.get(text)
+            if tree is None:
+                tree = super().state_machine()
+                if self.getNumberOfSyntaxErrors() == 0:
+                    while len(trees) >= _DEFINITIONS:
+                        trees.pop(next(iter(trees)), None)
+                    trees[text] = tree
+            return tree
+
+    return KeepingParser
+
+
+def _importers(function: Any) -> list[ModuleType]:
+    """The interpreter's modules that imported the function by its name."""
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith(_INTERPRETER)]
+    return [module for module in modules if getattr(module, function.__name__, None) is function]
