@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from functools import lru_cache
-from types import ModuleType
 from typing import Any
 
 _DEFINITIONS = 64
@@ -38,7 +37,7 @@ def _keeping_trees(parser: Any) -> Any:
     """The parser, keeping its trees by their text: what walks a tree does not change it."""
     trees: dict[str, Any] = {}
 
-    class KeepingParser(parser):  # type: ignore[misc]
+    class KeepingParser(parser):
         def state_machine(self) -> Any:
             text = self.getTokenStream().tokenSource.inputStream.strdata
             tree = trees.get(text)
@@ -53,7 +52,7 @@ def _keeping_trees(parser: Any) -> Any:
     return KeepingParser
 
 
-def _importers(function: Any) -> list[ModuleType]:
+def _importers(function: Any) -> list[Any]:
     """The interpreter's modules that imported the function by its name."""
     modules = [module for name, module in list(sys.modules.items()) if name.startswith(_INTERPRETER)]
     return [module for module in modules if getattr(module, function.__name__, None) is function]

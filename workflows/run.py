@@ -15,7 +15,7 @@ from typing import Any
 from workflows import ClientFactory
 
 WAIT_SECONDS = 1000  # a little over the state machine's own limit
-POLL_SECONDS = (0.1, 2.0)  # between two looks at what still runs: at first, and at most
+POLL_SECONDS = (0.05, 2.0)  # between two looks at what still runs: at first, and at most
 
 
 class WorkflowTimeoutError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -9,9 +10,11 @@ from collections.abc import Callable
 from localaws.functions.errors import TooManyRequestsError
 from localaws.functions.worker import Worker
 
-# Starting a worker costs a tenth of a second of a core or more. An event first waits that long for a warm one
-# to come free: at worst it then costs twice what the better choice would have.
-PATIENCE_SECONDS = 0.1
+# Starting a worker takes a core a tenth of a second or two. An event first waits that long for a warm one to
+# come free: at worst it then waits twice as long as with the better choice. And since starting is all
+# computing, more starts at once than there are cores would only make each of them later.
+PATIENCE_SECONDS = 0.15
+MAX_STARTS = os.cpu_count() or 1
 MAX_WORKERS = 32  # of one function; more than this only wait for each other's turn on a core
 QUEUE_SECONDS = 60
 
@@ -36,7 +39,7 @@ class Pool:
                 raise TooManyRequestsError("Rate Exceeded.")
             if self._lent():
                 self._changed.wait_for(lambda: self._idle, PATIENCE_SECONDS)
-            if not self._changed.wait_for(lambda: self._idle or self._lent() < limit, QUEUE_SECONDS):
+            if not self._changed.wait_for(lambda: self._idle or self._may_start(limit), QUEUE_SECONDS):
                 raise TooManyRequestsError("Rate Exceeded.")
             if self._idle:
                 worker = self._idle.pop()  # the one that was busy last: the others may then retire
@@ -53,7 +56,7 @@ class Pool:
             if keep:
                 worker.idle_since = time.monotonic()
                 self._idle.append(worker)
-            self._changed.notify()
+            self._changed.notify_all()
         if not keep:
             worker.close()
 
@@ -86,6 +89,9 @@ class Pool:
             self._idle.remove(worker)
             worker.close()
 
+    def _may_start(self, limit: int) -> bool:
+        return self._lent() < limit and self._starting < MAX_STARTS
+
     def _lent(self) -> int:
         return len(self._busy) + self._starting
 
@@ -93,10 +99,11 @@ class Pool:
         worker = None
         try:
             worker = self._start()
+            worker.initialize()
         finally:
             with self._changed:
                 self._starting -= 1
                 if worker is not None:
                     self._busy.add(worker)
-                self._changed.notify()
+                self._changed.notify_all()
         return worker

@@ -23,6 +23,7 @@ from localaws.stack import Stack
 
 INIT_SECONDS = 10  # what Lambda gives a runtime to start, on top of the function's own timeout
 POLL_SECONDS = 0.05  # how often a busy worker's life and memory are looked at
+_TOO_LARGE = f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes)."
 MAX_OUTPUT_BYTES = 16 * 1024 * 1024  # of what one event prints; the rest is dropped
 
 
@@ -81,7 +82,8 @@ class Worker:
         self.log_stream = f"{datetime.now(UTC):%Y/%m/%d}/[{function.version}]{uuid.uuid4().hex}"
         self._killed = False
         self.idle_since = time.monotonic()
-        self._initialized = False
+        self._init_seconds: float | None = None
+        self._init_failure: Message | PlatformError | None = None
         self._peak = 0
         self._api = RuntimeApi()
         # A file and not a pipe: nobody has to read it while the handler runs, and what was printed before
@@ -105,18 +107,21 @@ class Worker:
         """It can take another event."""
         return not self._killed and self._process.poll() is None
 
+    def initialize(self) -> None:
+        """Waits until the handler's module is imported. What goes wrong is the outcome of the first event."""
+        said = self._wait(self._started + INIT_SECONDS + self.function.timeout)
+        self._init_seconds = time.monotonic() - self._started
+        if isinstance(said, PlatformError) or said.kind is not Kind.READY:
+            self._init_failure = said
+
     def run(self, invocation: Invocation) -> Outcome:
         """Hands the event to the handler and waits for what comes of it; nothing that it does raises here."""
-        timeout, init_duration, started = self.function.timeout, None, time.monotonic()
-        if not self._initialized:
-            said = self._wait(self._started + INIT_SECONDS + timeout)
-            started = time.monotonic()
-            init_duration = started - self._started
-            if isinstance(said, PlatformError) or said.kind is not Kind.READY:
-                return self._outcome(said, invocation, started, init_duration)
-            self._initialized = True
-        self._api.submit(invocation, deadline_ms=int((time.time() + timeout) * 1000))
-        return self._outcome(self._wait(started + timeout), invocation, started, init_duration)
+        started, timeout = time.monotonic(), self.function.timeout
+        said = self._init_failure
+        if said is None:
+            self._api.submit(invocation, deadline_ms=int((time.time() + timeout) * 1000))
+            said = self._wait(started + timeout)
+        return self._outcome(said, invocation.request_id, time.monotonic() - started)
 
     def kill(self) -> None:
         """Ends the process and what it started; who waits for its answer gets an error."""
@@ -153,27 +158,20 @@ class Worker:
                 reason = f"Task timed out after {self.function.timeout:.2f} seconds"
                 return PlatformError("timeout", "Sandbox.Timedout", reason)
 
-    def _outcome(
-        self, said: Message | PlatformError, invocation: Invocation, started: float, init: float | None
-    ) -> Outcome:
-        duration = time.monotonic() - started
+    def _outcome(self, said: Message | PlatformError, request_id: str, duration: float) -> Outcome:
         if isinstance(said, Message) and said.kind is Kind.TOO_LARGE:
-            reason = (
-                f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes)."
-            )
-            said = PlatformError("error", "Function.ResponseSizeTooLarge", reason)
-        error = said if isinstance(said, PlatformError) else None
-        memory, output = self._memory(), self._printed()
-        if error or not self._initialized:
-            self.kill()
+            said = PlatformError("error", "Function.ResponseSizeTooLarge", _TOO_LARGE)
         if isinstance(said, PlatformError):
-            payload = said.payload(invocation.request_id)
-        elif said.kind is Kind.INIT_ERROR:
-            payload = json.dumps(json.loads(said.body) | {"requestId": invocation.request_id}).encode()
+            payload, failed, error = said.payload(request_id), True, said
         else:
-            payload = said.body
-        failed = error is not None or (isinstance(said, Message) and said.kind is not Kind.RESPONSE)
-        return Outcome(payload, failed, error, output, duration, init, memory)
+            payload, failed, error = said.body, said.kind is not Kind.RESPONSE, None
+        if isinstance(said, Message) and said.kind is Kind.INIT_ERROR:
+            payload = json.dumps(json.loads(said.body) | {"requestId": request_id}).encode()
+        init, self._init_seconds = self._init_seconds, None
+        outcome = Outcome(payload, failed, error, self._printed(), duration, init, self._memory())
+        if error or self._init_failure:
+            self.kill()
+        return outcome
 
     def _printed(self) -> bytes:
         """What was printed since the last time."""
