@@ -1,0 +1,117 @@
+"""Step caching: is there an earlier run of this step whose result can be used again?
+
+Sources: https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-caching.html and
+https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-default-keys.html (the attributes by step type).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import timedelta
+from typing import Any
+
+from localaws.sagemaker.engine.definition import Step
+from localaws.sagemaker.operations import now
+from localaws.sagemaker.store import Store
+
+Document = dict[str, Any]
+
+KIND = "PipelineStepCache"
+
+_TRAINING_DEFINITION = (
+    "AlgorithmSpecification",
+    "HyperParameterRanges",
+    "InputDataConfig",
+    "StaticHyperParameters",
+    "TuningObjective",
+)
+# Where the results go, on which machines and for how long are no part of what is compared.
+_ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "Processing": ("AppSpecification", "Environment", "ProcessingInputs"),
+    "Training": (
+        "AlgorithmSpecification",
+        "CheckpointConfig",
+        "DebugHookConfig",
+        "DebugRuleConfigurations",
+        "Environment",
+        "HyperParameters",
+        "InputDataConfig",
+    ),
+    "Tuning": ("HyperParameterTuningJobConfig", "TrainingJobDefinition", "TrainingJobDefinitions"),
+    "Transform": ("DataProcessing", "Environment", "ModelName", "TransformInput"),
+}
+_DURATION = re.compile(
+    r"P?(?=.)(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
+    r"(?:T(?=.)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?",
+    re.IGNORECASE,
+)
+
+
+def duration(text: str) -> timedelta:
+    """An ISO 8601 duration, with or without its `P`, such as `P30D`, `PT1H` or `30dT5h`. Raises ValueError.
+
+    A year counts 365 days and a month 30.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no duration such as P30D or PT1H.")
+    part = {name: int(value or 0) for name, value in match.groupdict().items()}
+    days = 365 * part["years"] + 30 * part["months"] + 7 * part["weeks"] + part["days"]
+    return timedelta(days=days, hours=part["hours"], minutes=part["minutes"], seconds=part["seconds"])
+
+
+def cache_key(step: Step, request: Document) -> str | None:
+    """What must be the same for a result to be used again; None where the step is not cached.
+
+    `request` holds the step's arguments with their expressions replaced.
+    """
+    config = step.document.get("CacheConfig") or {}
+    attributes = _ATTRIBUTES.get(step.type)
+    if not config.get("Enabled") or attributes is None:
+        return None
+    compared = {name: _compared(name, request[name]) for name in attributes if request.get(name)}
+    return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()
+
+
+def find(store: Store, pipeline_arn: str, step: Step, key: str) -> Document | None:
+    """The newest successful run with this key that has not expired: `Execution`, `Metadata`, `Properties`."""
+    entry = store.get(KIND, _name(pipeline_arn, step, key))
+    lifetime = duration(step.document["CacheConfig"]["ExpireAfter"])
+    if entry is None or entry["EndTime"] + lifetime.total_seconds() < now():
+        return None
+    return entry
+
+
+def remember(
+    store: Store, pipeline_arn: str, step: Step, key: str, execution_arn: str, record: Document
+) -> None:
+    """Keeps a successful run for later executions of the same pipeline."""
+    name = _name(pipeline_arn, step, key)
+    entry = {
+        "_Name": name,
+        "Execution": execution_arn,
+        "EndTime": record["EndTime"],
+        "Metadata": record.get("Metadata", {}),
+        "Properties": record.get("_Properties", {}),
+    }
+    store.put(KIND, name, entry, parent=pipeline_arn)
+
+
+def forget(store: Store, pipeline_arn: str) -> None:
+    """Drops what was kept for a pipeline."""
+    for entry in store.list(KIND, parent=pipeline_arn):
+        store.delete(KIND, entry["_Name"])
+
+
+def _name(pipeline_arn: str, step: Step, key: str) -> str:
+    return f"{pipeline_arn}/{step.name}/{key}"
+
+
+def _compared(name: str, value: Any) -> Any:
+    if name == "TrainingJobDefinition":
+        return {part: value[part] for part in _TRAINING_DEFINITION if part in value}
+    if name == "TrainingJobDefinitions":
+        return [_compared("TrainingJobDefinition", each) for each in value]
+    return value
