@@ -1,4 +1,7 @@
-"""The roles of the inference workflow: what each may do, and nothing else."""
+"""The roles of the inference workflow: what each may do, and nothing else.
+
+Each is called as what it is for: a role's name may have no more characters than a function's.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,12 @@ Document = dict[str, Any]
 
 def ensure_function_role(iam: Any, plan: WorkflowPlan, function: FunctionPlan) -> tuple[str, bool]:
     """The function's role as planned. Returns its ARN, and whether anything had to be changed."""
-    name = f"{function.name}-role"
-    return _ensure(iam, name, trust(plan, "lambda"), function_policy(plan, function))
+    return _ensure(iam, function.name, trust(plan, "lambda"), function_policy(plan, function))
 
 
 def ensure_state_machine_role(iam: Any, plan: WorkflowPlan) -> tuple[str, bool]:
     """The state machine's role as planned. Returns its ARN, and whether anything had to be changed."""
-    name = f"{plan.state_machine_name}-role"
-    return _ensure(iam, name, trust(plan, "states"), state_machine_policy(plan))
+    return _ensure(iam, plan.state_machine_name, trust(plan, "states"), state_machine_policy(plan))
 
 
 def trust(plan: WorkflowPlan, service: str) -> Document:
