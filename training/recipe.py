@@ -41,6 +41,9 @@ class Recipe:
         0, "epochs without a lower training loss after which to stop; 0 never stops early"
     )
     precision: str = _option("auto", "auto, float32, bfloat16 or float16: what convolutions are trained in")
+    calibration_folds: int = _option(
+        2, "folds of the cross-validation that calibrates the confidences; 0: none"
+    )
     threads: int = _option(0, "CPU threads; 0 takes all that the job may use")
 
 
@@ -56,6 +59,7 @@ RANGES = {
     "label_smoothing": (0.0, 0.9),
     "ema": (0.0, 0.99999),
     "patience": (0, 10_000),
+    "calibration_folds": (0, 100),
     "threads": (0, 1024),
 }
 CHOICES = {"precision": ("auto", "float32", "bfloat16", "float16")}
@@ -98,6 +102,8 @@ def check(recipe: Recipe) -> Recipe:
             raise HyperparameterError(
                 f"{name.replace('_', '-')} must be between {low} and {high}, not {value}"
             )
+    if recipe.calibration_folds == 1:
+        raise HyperparameterError("calibration-folds must be 0 or at least 2, not 1")
     for name, choices in CHOICES.items():
         if (value := getattr(recipe, name)) not in choices:
             raise HyperparameterError(f"{name} must be one of {', '.join(choices)}, not {value!r}")

@@ -6,14 +6,9 @@ In a job the folders come from the container's environment variables and the hyp
 """
 
 import argparse
-import dataclasses
-import json
 import os
-import platform
-import shutil
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,23 +18,18 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
-    from training import checkpoint, curves
     from training import recipe as recipes
     from training.data import Channel, ChannelError, read_channel
     from training.fit import DivergedError, Run, Trainer
-    from training.model import ModelCard, class_names, save_model
+    from training.job import Job
+    from training.model import class_names
 else:
-    import checkpoint
-    import curves
     import recipe as recipes
     from data import Channel, ChannelError, read_channel
     from fit import DivergedError, Run, Trainer
-    from model import ModelCard, class_names, save_model
+    from job import Job
+    from model import class_names
 
-# What the model container needs, in the model's `code/` folder.
-SERVING_CODE = ("inference.py", "model.py")
-# Between two checkpoints: little is lost by a kill, and little time by writing them.
-CHECKPOINT_SECONDS = 10.0
 # 128 + SIGTERM, as a shell reports a process that the signal ended.
 TERMINATED = 143
 
@@ -137,57 +127,6 @@ def set_up(recipe: recipes.Recipe) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def train_to_the_end(run: Run, folder: Path, owner: str, interrupted: Termination) -> bool:
-    """Logs a line an epoch and keeps checkpoints where their folder exists; False if interrupted."""
-    keep = folder.is_dir()
-    if keep and (state := checkpoint.load(folder, owner, log)) is not None:
-        run.load_state_dict(state)
-        log(f"going on from {folder} in epoch {run.trainer.epoch + 1}")
-    saved = time.monotonic()
-    while not run.finished():
-        epoch = run.epoch(interrupted)
-        if epoch is not None:
-            log(epoch.line())
-        if keep and (epoch is None or time.monotonic() - saved > CHECKPOINT_SECONDS):
-            checkpoint.save(folder, owner, run.state_dict())
-            saved = time.monotonic()
-        if epoch is None:
-            return False
-    if run.trainer.epoch < run.trainer.recipe.epochs:
-        log(f"stopped early: the training loss has not fallen for {run.trainer.recipe.patience} epochs")
-    return True
-
-
-def save(options: argparse.Namespace, run: Run, card: ModelCard) -> None:
-    """What becomes model.tar.gz (weights, card and the code that serves them) and output.tar.gz."""
-    save_model(options.model_dir, run.trainer.result, card)
-    code = options.model_dir / "code"
-    code.mkdir(exist_ok=True)
-    for name in SERVING_CODE:
-        shutil.copyfile(Path(__file__).with_name(name), code / name)
-    output: Path = options.output_data_dir
-    metrics = {"epochs": [dataclasses.asdict(epoch) for epoch in run.history]}
-    (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    if not curves.draw(run.history, output / "learning_curves.png"):
-        log("no learning curves drawn: matplotlib is not installed here")
-    log(f"model written to {options.model_dir}, metrics to {output}")
-
-
-def describe(recipe: recipes.Recipe, names: tuple[str, ...], train: Channel) -> ModelCard:
-    return ModelCard(
-        classes=names,
-        image_size=(train.images.shape[3], train.images.shape[2]),
-        width=recipe.width,
-        flip_average=recipe.flip_average,
-        trained={
-            "images": len(train),
-            "hyperparameters": dataclasses.asdict(recipe),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-    )
-
-
 def train(arguments: Sequence[str]) -> int:
     """Raises one of USER_ERRORS; returns the exit code."""
     options = parser().parse_args(arguments)
@@ -208,12 +147,12 @@ def train(arguments: Sequence[str]) -> int:
         f"{parameters:,} parameters in {str(trainer.precision).removeprefix('torch.')} on {device}, "
         f"{torch.get_num_threads()} threads"
     )
-    run = Run(trainer, validation)
-    owner = checkpoint.fingerprint(repr(recipe), train.images, train.labels)
-    if not train_to_the_end(run, options.checkpoint_dir, owner, termination):
+    job = Job(Run(trainer, validation), options.checkpoint_dir, log, termination)
+    job.restore()
+    if not (job.train() and (not recipe.calibration_folds or job.cross_validate())):
         log("SIGTERM: stopped; the state of the run is kept where there is a folder for checkpoints")
         return TERMINATED
-    save(options, run, describe(recipe, names, train))
+    job.finish(names, options.model_dir, options.output_data_dir)
     return 0
 
 

@@ -58,7 +58,12 @@ def test_leaves_a_model_with_its_serving_code(
         "model.py",
     ]
     assert not list(tmp_path.rglob("*.tmp"))
-    history = json.loads((tmp_path / "data" / "metrics.json").read_text())["epochs"]
+    assert (tmp_path / "data" / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
+    metrics = json.loads((tmp_path / "data" / "metrics.json").read_text())
+    assert metrics["calibration"]["images"] == 48
+    assert card["temperature"] == metrics["calibration"]["temperature"]
+    assert card["threshold"] == metrics["calibration"]["threshold"]
+    history = metrics["epochs"]
     assert [epoch["epoch"] for epoch in history] == [1, 2]
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch=")]
     for line, epoch in zip(lines, history, strict=True):
@@ -66,6 +71,21 @@ def test_leaves_a_model_with_its_serving_code(
             found = re.findall(f"{name}=([0-9.]+)", line)
             assert len(found) == 1
             assert float(found[0]) == pytest.approx(epoch[name.replace(":", "_")], abs=1e-4)
+
+
+def test_without_matplotlib_only_the_picture_is_missing(
+    channels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert train.main(arguments(channels, tmp_path)) == 0
+    assert "no learning curves" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["metrics.json"]
+
+
+def test_without_cross_validation_confidences_are_as_they_come(channels: Path, tmp_path: Path):
+    assert train.main(arguments(channels, tmp_path, "--calibration-folds", "0")) == 0
+    card = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert (card["temperature"], card["threshold"]) == (1.0, None)
 
 
 def test_learns(channels: Path, tmp_path: Path):
@@ -98,11 +118,11 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     monkeypatch.setattr(train.Trainer, "advance", counted)
 
 
-@pytest.mark.parametrize("steps", [1, 3, 5])
+@pytest.mark.parametrize("steps", [1, 3, 5, 7, 9])
 def test_interrupted_run_goes_on_to_the_same_weights(
     channels: Path, tmp_path: Path, steps: int, monkeypatch: pytest.MonkeyPatch
 ):
-    """48 images in steps of 16: 3 steps an epoch, so the signal falls within an epoch and between two."""
+    """48 images in steps of 16: within an epoch, between two, and in each fold of the cross-validation."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     (parts / "checkpoints").mkdir(parents=True)
     assert train.main(arguments(channels, whole)) == 0
@@ -159,6 +179,7 @@ def output_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--epochs", "many"], "--epochs: invalid int value: 'many'"),
         (["--epochs", "0"], "epochs must be between 1 and"),
         (["--momentum", "0.9"], "unrecognized arguments: --momentum"),
+        (["--calibration-folds", "1"], "calibration-folds must be 0 or at least 2"),
         (["--precision", "int4"], "precision must be one of auto"),
         (["--flip-average", "perhaps"], "true or false"),
         (["--classes", "bicycle"], "two different class names"),
