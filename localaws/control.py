@@ -68,9 +68,14 @@ def up(state_dir: Path, port: int = 0) -> Running:
     """
     folder = StateFolder(state_dir)
     folder.root.mkdir(parents=True, exist_ok=True)
-    if folder.holder() is None:
-        _spawn(folder, port)
-    running = _await(folder)
+    running = None
+    until = time.monotonic() + _START_SECONDS
+    while running is None:  # the server that held the folder may have been about to end
+        if time.monotonic() > until:
+            raise ControlError(f"The local AWS did not start in {_START_SECONDS} s; {folder.log} says why.")
+        if folder.holder() is None:
+            _spawn(folder, port)
+        running = _await(folder)
     if port not in (0, running.port):
         raise ControlError(
             f"The local AWS of {folder.root} runs on port {running.port} already: "
@@ -119,16 +124,10 @@ def _import_path() -> list[str]:
     return [here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 
 
-def _await(folder: StateFolder) -> Running:
-    def answers() -> bool:
-        note = folder.note()
-        return folder.holder() is None or (note is not None and _answers(note.endpoint_url))
-
-    _until(answers, _START_SECONDS)
-    note = folder.note()
-    if note is None:
-        raise ControlError(f"The local AWS did not start in {_START_SECONDS} s; {folder.log} says why.")
-    return _running(folder, note)
+def _await(folder: StateFolder) -> Running | None:
+    """Waits until the server that holds the folder answers; None when it has let go of it."""
+    _until(lambda: status(folder.root) is not None or folder.holder() is None, _START_SECONDS)
+    return status(folder.root)
 
 
 def _running(folder: StateFolder, note: Note) -> Running:

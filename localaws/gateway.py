@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import werkzeug
 from moto.core.request import Request
 
-from localaws import errors, queues, s3_uploads, statemachines
+from localaws import errors, queues, s3_uploads, step_functions
 from localaws.errors import AwsError
 from localaws.operations import Operation, identify, signing_name
 from localaws.recorder import Recorder
@@ -88,7 +88,7 @@ class Gateway:
                 raise errors.unsupported(request, operation)
             request = s3_uploads.checked(request)
         elif operation.service == "states":
-            request = statemachines.prepared(request, operation)
+            request = step_functions.prepared(request, operation)
         elif operation.service == "sqs" and operation.name == "ReceiveMessage":
             return queues.receive(self._recorder, request, operation)
         answer = self._recorder.answer(request, operation)

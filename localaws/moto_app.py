@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 _S3_MEMORY_BYTES = 1 << 20
 
 
-def create(port: int, account: str) -> WSGIApplication:
-    """moto's application for a gateway on this port, with state machines that really execute."""
+def create(port: int, account: str, imported: Mapping[str, Callable[[], None]]) -> WSGIApplication:
+    """moto's application for a gateway on this port, with state machines that really execute.
+
+    moto imports a service at its first request; `imported` says what to call then, by moto's name for it.
+    """
     # Read by moto at its import, or later: before anything else here.
     os.environ["MOTO_PORT"] = str(port)  # where the state machine interpreter calls other services
     os.environ["MOTO_ACCOUNT_ID"] = account
@@ -27,22 +31,36 @@ def create(port: int, account: str) -> WSGIApplication:
 
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     determinism.patch_random()
-    app = DomainDispatcherApplication(_create_backend_app)
+
+    def create_backend(service: str | None) -> Any:
+        backend = _create_backend(service)
+        imported.get(service or "", lambda: None)()
+        return backend
+
+    app = DomainDispatcherApplication(create_backend)
     # It looks through moto's folders at each request, which takes half of the request's time.
     app.get_backend_for_host = lru_cache(app.get_backend_for_host)
     return app
 
 
-def _create_backend_app(service: str | None) -> Any:
-    """moto imports a service at its first request: its clocks and chance are replaced there and then."""
+def _create_backend(service: str | None) -> Any:
+    """Imports a service; its clocks and chance are replaced there and then."""
     from moto.server import create_backend_app
 
     if service is None:
         raise NotImplementedError("moto has no such service")
     app = create_backend_app(service)
-    if service == "stepfunctions":
-        import moto.stepfunctions.parser.models  # noqa: F401 - otherwise imported in the middle of a request
+    if service in ("stepfunctions", "cloudformation"):
+        _import_interpreter()
 
         state_machines.keep_what_is_made()
     determinism.patch_modules()
     return app
+
+
+def _import_interpreter() -> None:
+    """Not in the middle of a request, and for CloudFormation too, whose machines would not execute else."""
+    from moto.stepfunctions import models
+    from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+    models.stepfunctions_backends = stepfunctions_parser_backends

@@ -68,6 +68,8 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
     _set_environment(endpoint_url)
 
     from localaws import moto_app
+    from localaws.execution_store import ExecutionStore
+    from localaws.executions import Executions
     from localaws.functions.runtime import FunctionRuntime
     from localaws.gateway import Gateway
     from localaws.journal import Journal
@@ -81,8 +83,13 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
     sagemaker, functions = SageMakerService(stack), FunctionRuntime(stack)
     journal = Journal(stack.folder("journal"))
     closing.callback(journal.close)
-    recorder = Recorder(moto_app.create(server.port, stack.account), journal, server.port)
+    executions = Executions(ExecutionStore(stack.root / "executions.sqlite"))
+    closing.callback(executions.close)
+    imported = dict.fromkeys(("stepfunctions", "cloudformation"), executions.imported)
+    moto = moto_app.create(server.port, stack.account, imported)
+    recorder = Recorder(moto, journal, server.port)
     _replay(journal, recorder)
+    executions.replayed()
     server.app = Gateway(sagemaker, functions, recorder)
     threading.Thread(target=server.serve_forever, name="gateway", daemon=True).start()
     closing.callback(server.shutdown)
@@ -138,3 +145,5 @@ def _log_to(path: Path) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("botocore", "boto3", "urllib3", "werkzeug", "s3transfer"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It logs each failure that a state machine is there to catch as an error of its own.
+    logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
