@@ -58,7 +58,7 @@ class Payload:
 
     @property
     def content(self) -> bytes:
-        """The bytes that went over the wire. Raises ValueError when they are not the base64 they should be."""
+        """The bytes that went over the wire. Raises ValueError when they are not base64."""
         if self.encoding == "BASE64":
             return base64.b64decode(self.data, validate=True)
         return self.data.encode()

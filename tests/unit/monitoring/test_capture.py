@@ -1,0 +1,194 @@
+"""Reading capture files: the real ones where they are at hand, ones of our own, and wild ones."""
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from monitoring.capture import COLUMNS, CaptureError, read_captures
+
+CLASSES = ("bicycle", "motorcycle")
+REAL = Path(__file__).parents[4] / "shared" / "data" / "captures"
+# The shape of a line that a SageMaker endpoint wrote.
+FOLDER = "scones/AllTraffic/2026/02/03/04"
+
+
+def png(brightness: int = 128) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32), (brightness,) * 3).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def line(probabilities=(0.9, 0.1), time="2026-02-03T04:05:06Z", event="e1", **changes):
+    record = {
+        "captureData": {
+            "endpointInput": {
+                "observedContentType": "image/png",
+                "mode": "INPUT",
+                "data": base64.b64encode(png()).decode(),
+                "encoding": "BASE64",
+            },
+            "endpointOutput": {
+                "observedContentType": "application/json",
+                "mode": "OUTPUT",
+                "data": json.dumps(probabilities),
+                "encoding": "JSON",
+            },
+        },
+        "eventMetadata": {"eventId": event, "inferenceTime": time},
+        "eventVersion": "0",
+    }
+    record["captureData"].update(changes)
+    return json.dumps(record)
+
+
+def write(folder: Path, name: str, *lines: str) -> Path:
+    path = folder / FOLDER / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{each}\n" for each in lines))
+    return path
+
+
+def test_many_records_a_file_in_order_of_time(tmp_path):
+    write(tmp_path, "05-07-000-a.jsonl", line(time="2026-02-03T04:05:09Z", event="late"))
+    write(
+        tmp_path,
+        "05-06-000-b.jsonl",
+        line((0.2, 0.8), time="2026-02-03T04:05:06Z", event="first"),
+        line((0.6, 0.4), time="2026-02-03T04:05:07Z", event="second"),
+    )
+
+    captures = read_captures(tmp_path, classes=CLASSES)
+
+    table = captures.table
+    assert tuple(table.columns) == COLUMNS
+    assert list(table["event_id"]) == ["first", "second", "late"]
+    assert list(table["predicted"]) == ["motorcycle", "bicycle", "bicycle"]
+    assert list(table["confidence"]) == [0.8, 0.6, 0.9]
+    assert set(table["variant"]) == {"AllTraffic"}
+    assert list(table["line"]) == [1, 2, 1]
+    assert str(table["time"].dtype.tz) == "UTC"
+    assert captures.files == 2
+    assert captures.malformed == ()
+
+
+def test_images_are_decoded_when_asked_for(tmp_path):
+    broken = {"observedContentType": "image/png", "mode": "INPUT", "data": "AAAA", "encoding": "BASE64"}
+    write(tmp_path, "a.jsonl", line(), line(endpointInput=broken))
+
+    inputs = read_captures(tmp_path).table["input"]
+
+    assert inputs[0].content == png()
+    assert np.asarray(inputs[0].image()).shape == (32, 32, 3)
+    assert inputs[1].image() is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("{not json", "not JSON"),
+        ("[1, 2]", "not a JSON object"),
+        ("{}", "captureData is missing"),
+        (line(time="yesterday"), "yesterday"),
+        (line((0.2, 0.3, 0.5)), "3 probabilities for 2 classes"),
+        (line((1.2, -0.2)), "no probabilities"),
+        (line((float("nan"), 1.0)), "no probabilities"),
+        (line({"error": "out of memory"}), "not a list of probabilities"),
+        (line(endpointOutput={"data": "!", "encoding": "BASE64"}), "not base64"),
+        (line(endpointInput={"data": "AAAA"}), "encoding is missing"),
+    ],
+)
+def test_a_line_that_is_no_record_is_named_and_the_others_are_read(tmp_path, bad, reason):
+    path = write(tmp_path, "a.jsonl", line(), bad, line())
+
+    captures = read_captures(tmp_path, classes=CLASSES)
+
+    assert len(captures.table) == 2
+    (malformed,) = captures.malformed
+    assert str(malformed).startswith(f"{path.as_posix()}, line 2: ")
+    assert reason in malformed.reason
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        ("[0.25, 0.75]", "JSON"),
+        ("[[0.25, 0.75]]", "JSON"),
+        ("0.25,0.75\n", "CSV"),
+        (base64.b64encode(b"[0.25, 0.75]").decode(), "BASE64"),
+    ],
+)
+def test_answers_in_every_encoding(tmp_path, data, encoding):
+    answer = {"observedContentType": "any", "mode": "OUTPUT", "data": data, "encoding": encoding}
+    write(tmp_path, "a.jsonl", line(endpointOutput=answer))
+
+    assert read_captures(tmp_path, classes=CLASSES).table["probabilities"][0] == (0.25, 0.75)
+
+
+def test_without_names_the_classes_are_numbered(tmp_path):
+    write(tmp_path, "a.jsonl", line((0.1, 0.2, 0.7)))
+
+    captures = read_captures(tmp_path)
+
+    assert captures.classes == ("class 0", "class 1", "class 2")
+    assert captures.table["predicted"][0] == "class 2"
+
+
+def test_a_record_of_the_input_alone_has_no_answer(tmp_path):
+    write(tmp_path, "a.jsonl", line(endpointOutput=None), line())
+
+    table = read_captures(tmp_path, classes=CLASSES).table
+
+    assert table["probabilities"][0] is None
+    assert np.isnan(table["confidence"][0])
+
+
+def test_records_of_our_own_tests_can_be_left_out(tmp_path):
+    record = json.loads(line(event="ours"))
+    record["eventMetadata"]["inferenceId"] = "smoke-test"
+    write(tmp_path, "a.jsonl", line(event="theirs"), json.dumps(record))
+
+    assert list(read_captures(tmp_path).without(["smoke-test"]).table["event_id"]) == ["theirs"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [(None, "no capture files"), ([], "are empty"), (["nonsense"], "line 1: not JSON")],
+)
+def test_nothing_to_read_is_an_error_that_says_why(tmp_path, lines, says):
+    if lines is not None:
+        write(tmp_path, "a.jsonl", *lines)
+
+    with pytest.raises(CaptureError, match=says):
+        read_captures(tmp_path)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(CaptureError, match="does not exist"):
+        read_captures(tmp_path / "nowhere")
+
+
+@given(noise=st.lists(st.binary(max_size=80), max_size=8))
+def test_whatever_stands_between_records_never_stops_the_reading(tmp_path_factory, noise):
+    folder = tmp_path_factory.mktemp("wild")
+    path = write(folder, "a.jsonl")
+    path.write_bytes(b"\n".join([line().encode(), *noise, line().encode()]))
+
+    assert len(read_captures(folder).table) == 2
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the real capture files are not at hand; ours have their shape")
+def test_the_real_files_of_two_endpoints():
+    captures = read_captures(REAL, classes=CLASSES)
+
+    assert captures.files == 2
+    assert captures.malformed == ()
+    assert list(captures.table["confidence"].round(4)) == [0.9155, 0.9198, 0.8228]
+    assert {payload.image().size for payload in captures.table["input"]} == {(32, 32)}
+    assert set(captures.table["variant"]) == {"AllTraffic"}

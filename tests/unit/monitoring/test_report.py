@@ -1,0 +1,118 @@
+"""The report: its numbers against ones that are known, its picture a picture."""
+
+import base64
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from monitoring.capture import COLUMNS, Captures, Payload
+from monitoring.figure import by_moment
+from monitoring.report import ReportError, measure_brightness, write_report
+
+CLASSES = ("bicycle", "motorcycle")
+STATISTICS = {
+    "splits": {
+        "train": {
+            "per_class": {"bicycle": 30, "motorcycle": 10},
+            "brightness_histogram": [0] * 16 + [10] + [0] * 14 + [10],  # bins of 8: 128..136 and 248..256
+        }
+    }
+}
+
+
+def payload(brightness):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), (brightness,) * 3).save(buffer, "PNG")
+    return Payload(base64.b64encode(buffer.getvalue()).decode(), "BASE64")
+
+
+def captures(*rows, malformed=()):
+    """Each row: confidence, predicted, brightness; a minute apart."""
+    begin = pd.Timestamp("2026-02-03T04:00:00Z")
+    records = [
+        {
+            **dict.fromkeys(COLUMNS),
+            "time": begin + pd.Timedelta(minutes=minute),
+            "confidence": confidence,
+            "predicted": predicted,
+            "input": payload(brightness) if brightness is not None else Payload("AAAA", "BASE64"),
+        }
+        for minute, (confidence, predicted, brightness) in enumerate(rows)
+    ]
+    return Captures(pd.DataFrame(records, columns=list(COLUMNS)), 1, malformed, CLASSES)
+
+
+def test_the_numbers_and_the_picture(tmp_path):
+    picture = tmp_path / "out" / "monitoring.png"
+    seen = captures(
+        (0.95, "bicycle", 100), (0.85, "motorcycle", 200), (0.6, "bicycle", 60), (0.9, "bicycle", None)
+    )
+
+    report = write_report(seen, picture, threshold=0.9, statistics=STATISTICS)
+
+    assert report.records == 4
+    assert report.under_threshold == 2  # 0.9 itself is not under 0.9
+    assert report.mean_confidence == pytest.approx(0.825)
+    assert report.predicted == {"bicycle": 3, "motorcycle": 1}
+    assert report.mean_brightness == pytest.approx(120)
+    assert report.training_brightness == pytest.approx((132 + 252) / 2)
+    assert report.undecodable_images == 1
+    assert json.loads(picture.with_suffix(".json").read_text())["under_threshold"] == 2
+    with Image.open(picture) as image:
+        assert image.format == "PNG"
+        assert image.width > 1000
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 100
+    assert sorted(path.name for path in picture.parent.iterdir()) == ["monitoring.json", "monitoring.png"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 300])
+def test_any_number_of_records_can_be_drawn(tmp_path, count):
+    rng = np.random.default_rng(0)
+    rows = [(float(rng.uniform(0.5, 1)), CLASSES[n % 2], int(rng.integers(256))) for n in range(count)]
+
+    assert write_report(captures(*rows), tmp_path / "a.png", threshold=0.8).records == count
+
+
+def test_without_statistics_nothing_is_compared(tmp_path):
+    report = write_report(captures((0.95, "bicycle", 100)), tmp_path / "a.png", threshold=0.8)
+
+    assert report.training_brightness is None
+
+
+@pytest.mark.parametrize("statistics", [{}, {"splits": {"train": {"per_class": {}}}}, {"splits": []}])
+def test_other_statistics_are_refused_and_nothing_is_written(tmp_path, statistics):
+    with pytest.raises(ReportError, match="not those of PrepareData"):
+        write_report(
+            captures((0.95, "bicycle", 100)), tmp_path / "a.png", threshold=0.8, statistics=statistics
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_inputs_without_answers_are_no_report(tmp_path):
+    with pytest.raises(ReportError, match="captures its input only"):
+        write_report(captures((float("nan"), None, 100)), tmp_path / "a.png", threshold=0.8)
+
+
+def test_shares_over_time_count_every_answer_once():
+    rows = [(0.5 if minute < 50 else 0.99, "bicycle", 1) for minute in range(100)]
+
+    moments = by_moment(captures(*rows).table, threshold=0.8)
+
+    assert moments["answers"].sum() == 100
+    assert (moments["share"] * moments["answers"]).sum() == pytest.approx(50)
+    assert moments["share"].iloc[0] == 1
+    assert moments["share"].iloc[-1] == 0
+    assert (moments["end"] > moments["begin"]).all()
+
+
+def test_brightness_is_luma():
+    seen = captures((0.9, "bicycle", 7), (0.9, "bicycle", 250))
+
+    values, undecodable = measure_brightness(seen.table)
+
+    assert list(values) == [7, 250]
+    assert undecodable == 0
