@@ -1,72 +1,60 @@
-"""The inference workflow on the local AWS: the deployed zips, the state machine, S3, over HTTP."""
+"""The inference workflow on the local AWS: deployed zips, state machine, S3 and an endpoint, over HTTP."""
 
 from __future__ import annotations
 
 import io
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from tests.functional.endpoints import BUCKET as MODELS
+from tests.functional.endpoints import Endpoints
 from workflows import run
 from workflows.deploy import deploy
 from workflows.plan import WorkflowPlan
 
 BUCKET = "workflow-images"
 CLASSES = ("dark", "bright")
+# A model that says how bright an image is; given a picture of 3 by 3 pixels, it first fails three times.
+BRIGHTNESS = """
+import io, json, pathlib
+from PIL import Image
 
+def model_fn(model_dir):
+    return pathlib.Path(model_dir)
 
-class FakeEndpoint(BaseHTTPRequestHandler):
-    """SageMaker Runtime's InvokeEndpoint; its model says how bright an image is."""
+def input_fn(body, content_type):
+    try:
+        image = Image.open(io.BytesIO(body))
+    except OSError:
+        raise ValueError("no image")
+    if content_type != "image/" + image.format.lower():
+        raise ValueError(f"{image.format} sent as {content_type}")
+    return image
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    content_types: list[str | None] = []  # noqa: RUF012 - what the tests look at afterwards
-    failures: list[int] = []  # noqa: RUF012 - statuses to answer with first
+def predict_fn(image, model_dir):
+    failures = model_dir / "failures"
+    failed = len(failures.read_text()) if failures.exists() else 0
+    if image.size == (3, 3) and failed < 3:
+        failures.write_text("x" * (failed + 1))
+        raise RuntimeError("busy")
+    bright = image.convert("L").resize((1, 1)).getpixel((0, 0)) / 255
+    return [1 - bright, bright]
 
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.content_types.append(self.headers["Content-Type"])
-        if self.failures:
-            self._answer(self.failures.pop(), {"Message": "busy"}, "ServiceUnavailable")
-        elif self.path != "/endpoints/brightness/invocations":
-            self._answer(400, {"message": "Endpoint x of account y not found."}, "ValidationError")
-        else:
-            pixels = Image.open(io.BytesIO(body)).convert("L").resize((1, 1)).tobytes()
-            self._answer(200, [1 - pixels[0] / 255, pixels[0] / 255])
-
-    def _answer(self, status: int, body: Any, code: str | None = None) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        if code:
-            self.send_header("x-amzn-ErrorType", code)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def endpoint_server() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeEndpoint)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+def output_fn(prediction, accept):
+    return json.dumps(prediction)
+"""
 
 
 def plan(**changes: Any) -> WorkflowPlan:
     settings = {
         "bucket": BUCKET,
         "prefix": "scones",
-        "endpoint_name": "brightness",
+        "endpoint_name": "not-asked",
         "threshold": 0.8,
         "account": "123456789012",
         "region": "us-east-1",
@@ -75,24 +63,19 @@ def plan(**changes: Any) -> WorkflowPlan:
     return WorkflowPlan(**settings | changes)
 
 
-def deploy_with_fake(client: Callable[..., Any], endpoint_server: str, **changes: Any) -> str:
-    """Deploys, and points the classifier's SageMaker Runtime client, and nothing else, at the fake."""
-    wanted = plan(**changes)
-    deployment = deploy(client, wanted)
-    classifier = wanted.functions[1]
-    client("lambda").update_function_configuration(
-        FunctionName=classifier.name,
-        Environment={
-            "Variables": classifier.environment | {"AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": endpoint_server}
-        },
-    )
-    return deployment.state_machine_arn
+@pytest.fixture(scope="module")
+def endpoint_name(client: Callable[..., Any]) -> Iterator[str]:
+    client("s3").create_bucket(Bucket=BUCKET)
+    client("s3").create_bucket(Bucket=MODELS)
+    endpoints = Endpoints(client)
+    name, _ = endpoints.create(endpoints.config(endpoints.model("brightness", BRIGHTNESS)))
+    yield name
+    endpoints.delete(name)
 
 
 @pytest.fixture(scope="module")
-def state_machine(client: Callable[..., Any], endpoint_server: str) -> str:
-    client("s3").create_bucket(Bucket=BUCKET)
-    return deploy_with_fake(client, endpoint_server)
+def state_machine(client: Callable[..., Any], endpoint_name: str) -> str:
+    return deploy(client, plan(endpoint_name=endpoint_name)).state_machine_arn
 
 
 def put(client: Callable[..., Any], name: str, body: bytes) -> str:
@@ -200,20 +183,28 @@ def test_a_large_image_travels_by_reference(client: Callable[..., Any], state_ma
 
 def test_a_jpeg_is_sent_as_what_it_is(client: Callable[..., Any], state_machine: str) -> None:
     key = put(client, "named-wrongly.png", picture(255, image_format="JPEG"))
-    FakeEndpoint.content_types.clear()
     assert one(client, state_machine, key).outcome == "ImageClassified"
-    assert FakeEndpoint.content_types == ["image/jpeg"]
 
 
-def test_a_busy_endpoint_is_asked_again(client: Callable[..., Any], state_machine: str) -> None:
-    key = put(client, "patient.png", picture(255))
-    FakeEndpoint.failures[:] = [503, 503, 503]  # the SDK's own second try does not suffice
-    assert one(client, state_machine, key).outcome == "ImageClassified"
-    assert FakeEndpoint.failures == []
+def test_an_image_that_the_model_cannot_read_is_refused(
+    client: Callable[..., Any], state_machine: str
+) -> None:
+    key = put(client, "cut.png", picture(255)[:20])
+    assert one(client, state_machine, key).outcome == "ImageRefused"
 
 
-def test_a_missing_endpoint_has_its_own_end(client: Callable[..., Any], endpoint_server: str) -> None:
-    arn = deploy_with_fake(client, endpoint_server, endpoint_name="gone", name_prefix="workflow-gone")
+def test_a_failing_model_is_asked_again(client: Callable[..., Any], state_machine: str) -> None:
+    key = put(client, "patient.png", picture(255, size=3))
+    started = run.start(client, state_machine, BUCKET, [key])
+    (result,) = run.wait(client, started, CLASSES)
+    assert result.outcome == "ImageClassified"
+    history = client("stepfunctions").get_execution_history(executionArn=started[0].execution_arn)["events"]
+    failures = [event for event in history if event["type"] == "TaskFailed"]
+    assert {event["taskFailedEventDetails"]["error"] for event in failures} == {"ServiceUnavailableError"}
+
+
+def test_a_missing_endpoint_has_its_own_end(client: Callable[..., Any], state_machine: str) -> None:
+    arn = deploy(client, plan(endpoint_name="gone", name_prefix="workflow-gone")).state_machine_arn
     key = put(client, "nobody-asked.png", picture(255))
     assert one(client, arn, key).outcome == "EndpointNotFound"
 
@@ -229,8 +220,8 @@ def test_deploying_again_changes_nothing(client: Callable[..., Any], state_machi
     assert deploy(client, stricter).changes == ("workflow-twice-confidence-filter",)
 
 
-def test_executions_are_listed_newest_first(client: Callable[..., Any], endpoint_server: str) -> None:
-    arn = deploy_with_fake(client, endpoint_server, name_prefix="workflow-list")
+def test_executions_are_listed_newest_first(client: Callable[..., Any], endpoint_name: str) -> None:
+    arn = deploy(client, plan(endpoint_name=endpoint_name, name_prefix="workflow-list")).state_machine_arn
     keys = [put(client, f"list-{number}.png", picture(250)) for number in range(3)]
     for key in keys:
         one(client, arn, key)
