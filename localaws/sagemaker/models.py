@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from localaws.sagemaker.artifacts import require_model_data
 from localaws.sagemaker.errors import ValidationError
+from localaws.sagemaker.images import ImageRegistryError, UnknownImageError, find_image
 from localaws.sagemaker.operations import Document, now, operation, page, public, tags_of
 from localaws.sagemaker.registry import find_package
 from localaws.sagemaker.service import SageMakerService
@@ -124,6 +125,10 @@ def _specification(package: Document, name: str | None) -> Document:
 
 
 def _container(service: SageMakerService, container: Document, environment: Document | None) -> Document:
+    try:
+        find_image(service.stack, container["Image"])
+    except (UnknownImageError, ImageRegistryError) as error:
+        raise ValidationError(str(error)) from error
     url = container.get("ModelDataUrl") or _model_data_source(container)
     if url:
         require_model_data(service.stack, url)

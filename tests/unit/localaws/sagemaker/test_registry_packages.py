@@ -223,6 +223,11 @@ def test_a_model_name_is_taken_once(service):
         create_model(service, {"Image": IMAGE})
 
 
+def test_an_image_that_nothing_stands_in_for_makes_no_model(service):
+    with pytest.raises(ValidationError, match="No runner stands in for the image me/mine:1"):
+        create_model(service, {"Image": "me/mine:1"})
+
+
 @given(deleted=st.lists(st.booleans(), min_size=1, max_size=12))
 def test_versions_only_grow_whatever_is_deleted(tmp_path_factory, deleted):
     service = new_service(tmp_path_factory.mktemp("stack"))
