@@ -1,5 +1,6 @@
 # Runs as process 1 of a container's own namespaces; arguments: the folder for /opt/ml, an empty folder,
-# a hosts file, the container's host name, its working folder, a file for what goes wrong, then the command.
+# a hosts file, the container's host name, its working folder, a file for what goes wrong, a file that says
+# that the command runs, then the command.
 # Everything mounted here is seen by this process and its children only, and is gone with them.
 
 fail() {
@@ -7,8 +8,8 @@ fail() {
     exit 125
 }
 
-opt_ml=$1 stash=$2 hosts=$3 name=$4 folder=$5 failure=$6
-shift 6
+opt_ml=$1 stash=$2 hosts=$3 name=$4 folder=$5 failure=$6 running=$7
+shift 7
 
 # Nice to have: tools that look at processes, and a host name of its own. Masked in some sandboxes.
 mount -t proc proc /proc 2>/dev/null
@@ -41,6 +42,9 @@ if ! command -v "$1" >/dev/null; then
     exit 127
 fi
 
-# Not exec: the kernel shields process 1 from signals that it does not handle, and the command is to get them.
-"$@"
+# A child: the kernel shields process 1 from signals that it does not handle, and the command is to get them.
+(
+    : >"$running"
+    exec "$@"
+)
 exit $?

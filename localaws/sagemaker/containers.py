@@ -33,6 +33,7 @@ _NAMESPACES = (
     "--kill-child=KILL",
 )
 _FAILURE = "setup-failed"
+_RUNNING = "running"
 _SCRIPT = Path(__file__).with_name("container.sh")
 
 
@@ -82,7 +83,7 @@ class Container:
         check_host()
         with self._lock:
             if self._refused:
-                self.exit_code = 128 + signal.SIGTERM
+                self.exit_code = 128 + signal.SIGKILL
                 return self.exit_code
             self._process = _start(self.spec)
         with self._process as process:
@@ -91,13 +92,14 @@ class Container:
         code = process.returncode
         self.exit_code = 128 - code if code < 0 else code
         failure = self.spec.folder / _FAILURE
-        if failure.exists() and not self._refused:  # a signal in the middle of it is no failure
+        if failure.exists() and not self._refused:
             raise ContainerError(f"The container could not be set up: {failure.read_text().strip()}.")
         return self.exit_code
 
     def terminate(self) -> None:
-        """Asks the command and its children to end (SIGTERM)."""
-        self._signal(signal.SIGTERM)
+        """Asks the command and its children to end (SIGTERM); before it runs there is nobody to ask."""
+        runs = (self.spec.folder / _RUNNING).exists()
+        self._signal(signal.SIGTERM if runs else signal.SIGKILL)
 
     def kill(self) -> None:
         """Ends everything in the container at once."""
@@ -116,9 +118,21 @@ def _start(spec: ContainerSpec) -> subprocess.Popen[bytes]:
     work, stash, hosts = folder / "work", folder / "stash", folder / "hosts"
     for path in (folder / "ml", work, stash, folder / "tmp"):
         path.mkdir(parents=True, exist_ok=True)
+    for name in (_FAILURE, _RUNNING):  # of an earlier run in the same folder
+        (folder / name).unlink(missing_ok=True)
     names = " ".join(spec.hosts)
     hosts.write_text(f"127.0.0.1 localhost {names}\n::1 localhost\n", encoding="ascii")
-    setup = ["sh", _SCRIPT, folder / "ml", stash, hosts, spec.host, work, folder / _FAILURE]
+    setup = [
+        "sh",
+        _SCRIPT,
+        folder / "ml",
+        stash,
+        hosts,
+        spec.host,
+        work,
+        folder / _FAILURE,
+        folder / _RUNNING,
+    ]
     return processes.popen(
         [*_NAMESPACES, *map(str, setup), *spec.command],
         env={**spec.environment, "TMPDIR": str(folder / "tmp"), "HOME": str(work)},

@@ -122,8 +122,18 @@ def test_kill_needs_no_consent(make):
 def test_a_container_that_was_ended_before_it_began_does_not_begin(make):
     container, lines = make("echo", "never")
     container.terminate()
-    assert container.run() == 143
+    assert container.run() == 137
     assert lines == []
+
+
+@pytest.mark.parametrize("seconds", [0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1])
+def test_a_container_can_be_ended_at_every_moment(make, seconds):
+    container, _ = make("sleep", "60")
+    thread = start(container)
+    time.sleep(seconds)
+    container.terminate()
+    thread.join(5)
+    assert container.exit_code in (137, 143)
 
 
 def specs(make, *scripts):
@@ -143,7 +153,7 @@ def test_one_container_that_fails_ends_the_others(make):
 
 def test_the_time_limit(make):
     job = Job()
-    assert run_containers(job, specs(make, "sleep 60"), lambda *_: None, 0.3) == [143]
+    assert run_containers(job, specs(make, "sleep 60"), lambda *_: None, 1.0) == [143]
     assert job.stop is Stop.TIMEOUT
 
 
