@@ -57,9 +57,10 @@ class JobRun(ABC):
         self.job = job
         self.document = service.store.get(self.kind, name) or {}
         self.arn: str = self.document[f"{self.kind}Arn"]
-        self.transfers = Transfers(service.jobs.s3, check=job.check)
+        clients = service.jobs.s3, service.jobs.s3_http
+        self.transfers = Transfers(*clients, check=job.check)
         # Uploads at the end of a job that was stopped go on, so this one does not look at `job`.
-        self.uploads = Transfers(service.jobs.s3)
+        self.uploads = Transfers(*clients)
         self.folder = service.stack.folder("jobs", self.kind, name)
         self.last_error = LastError()
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localaws.sagemaker.containers import Container, ContainerSpec
+from localaws.sagemaker.signed_http import SignedHttp
+from localaws.sagemaker.transfers import WORKERS
 
 if TYPE_CHECKING:
     from localaws.stack import Stack
@@ -78,6 +80,10 @@ class Supervisor:
     @cached_property
     def s3(self) -> Any:
         return self._stack.client("s3")
+
+    @cached_property
+    def s3_http(self) -> SignedHttp:
+        return SignedHttp(self._stack, connections=4 * WORKERS)
 
     @cached_property
     def logs(self) -> Any:

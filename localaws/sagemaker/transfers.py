@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
+from localaws.sagemaker.signed_http import S3HttpError, SignedHttp
+
 T = TypeVar("T")
-WORKERS = 8
-_CHUNK = 1 << 20
+WORKERS = 4  # enough to keep the server busy
 _ONE_REQUEST = 8 << 20  # files up to this size go in one PutObject, larger ones in parts
 
 
@@ -46,13 +47,14 @@ def parse_uri(uri: str) -> Location:
 
 
 class Transfers:
-    """Moves objects with one boto3 S3 client.
+    """Moves objects: lists and large ones with a boto3 S3 client, the many small ones with `http`.
 
     `check` is called before each object and may raise, which ends the transfer.
     """
 
-    def __init__(self, client: Any, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, client: Any, http: SignedHttp, check: Callable[[], None] = lambda: None) -> None:
         self._client = client
+        self._http = http
         self._check = check
 
     def keys(self, prefix: Location) -> list[str]:
@@ -91,19 +93,17 @@ class Transfers:
 
     def _fetch(self, bucket: str, key: str, path: Path) -> None:
         try:
-            body = self._client.get_object(Bucket=bucket, Key=key)["Body"]
-            with path.open("wb") as file:
-                shutil.copyfileobj(body, file, _CHUNK)
-        except (ClientError, BotoCoreError) as error:
+            self._http.get(bucket, key, path)
+        except S3HttpError as error:
             raise TransferError(f"Fetching s3://{bucket}/{key} failed: {error}") from error
 
     def _send(self, path: Path, target: Location) -> None:
         try:
             if path.stat().st_size <= _ONE_REQUEST:
-                self._client.put_object(Bucket=target.bucket, Key=target.key, Body=path.read_bytes())
+                self._http.put(target.bucket, target.key, path.read_bytes())
             else:
                 self._client.upload_file(str(path), target.bucket, target.key)
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, S3UploadFailedError, S3HttpError) as error:
             raise TransferError(f"Uploading to {target} failed: {error}") from error
 
     def _each(self, action: Callable[[T], None], items: list[T]) -> None:

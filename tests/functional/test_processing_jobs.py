@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable
@@ -122,6 +123,47 @@ def test_inputs_go_through_the_container_to_outputs(
     assert log_lines(client, job["ProcessingJobName"]) == ["an argument red algo-1"]
     tags = client("sagemaker").list_tags(ResourceArn=job["ProcessingJobArn"])["Tags"]
     assert tags == [{"Key": "team", "Value": "routing"}]
+
+
+def test_odd_names_and_large_files_travel_unharmed(client: Callable[..., Any], run: Any, bucket: str) -> None:
+    s3 = client("s3")
+    names = ["mit Leer zeichen.txt", "é+&=?#%41.txt", "empty", "folder/a:b@c.txt"]
+    for name in names:
+        s3.put_object(Bucket=bucket, Key=f"in/{name}", Body=b"" if name == "empty" else name.encode())
+    s3.put_object(Bucket=bucket, Key="in/folder/", Body=b"")
+    large = bytes(range(256)) * 40_000  # more than goes in one request
+    s3.put_object(Bucket=bucket, Key="in/large", Body=large)
+    job = run(
+        "cp -r /opt/ml/processing/input/. /opt/ml/processing/output/",
+        ProcessingInputs=[s3_input(f"s3://{bucket}/in", "/opt/ml/processing/input")],
+        ProcessingOutputConfig={"Outputs": [s3_output(f"s3://{bucket}/out", "/opt/ml/processing/output")]},
+    )
+    assert job["ProcessingJobStatus"] == "Completed", job
+    assert sorted(keys(client, bucket, "out/")) == sorted(f"out/{name}" for name in [*names, "large"])
+    for name in names[:2]:
+        assert s3.get_object(Bucket=bucket, Key=f"out/{name}")["Body"].read() == name.encode()
+    assert s3.get_object(Bucket=bucket, Key="out/large")["Body"].read() == large
+
+
+def test_an_output_that_cannot_be_written_fails_the_job(run: Any) -> None:
+    job = run(
+        "echo x > /opt/ml/processing/output/x",
+        ProcessingOutputConfig={"Outputs": [s3_output("s3://no-such-bucket/o", "/opt/ml/processing/output")]},
+    )
+    assert job["ProcessingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith(
+        "ClientError: Uploading to s3://no-such-bucket/o/x failed: NoSuchBucket"
+    )
+
+
+def test_a_manifest_names_the_objects(client: Callable[..., Any], run: Any, bucket: str) -> None:
+    for name in ("a/1", "a/2", "a/3"):
+        client("s3").put_object(Bucket=bucket, Key=name, Body=b"x")
+    manifest = json.dumps([{"prefix": f"s3://{bucket}/a/"}, "1", "3"])
+    client("s3").put_object(Bucket=bucket, Key="the.manifest", Body=manifest.encode())
+    place = s3_input(f"s3://{bucket}/the.manifest", "/opt/ml/processing/input", S3DataType="ManifestFile")
+    job = run("ls /opt/ml/processing/input", ProcessingInputs=[place])
+    assert log_lines(client, job["ProcessingJobName"]) == ["1", "3"]
 
 
 def test_a_crash_shows_the_jobs_own_last_error(client: Callable[..., Any], run: Any, bucket: str) -> None:
