@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localaws.functions import logs, report
+from localaws.functions.functions import Function
+from localaws.functions.worker import Outcome, PlatformError
+
+FUNCTION = Function(
+    name="f",
+    version="3",
+    handler="handler.lambda_handler",
+    runtime="python3.13",
+    environment=(),
+    timeout=3,
+    memory=128,
+    code_sha256="",
+    concurrency=None,
+    async_retries=2,
+    arn="",
+    code=b"",
+)
+
+
+@given(st.lists(st.text(min_size=1, max_size=20), max_size=50), st.integers(60, 400), st.integers(1, 20))
+def test_batches_keep_the_limits_and_lose_nothing(messages, size, count):
+    events = [{"timestamp": 1, "message": message} for message in messages]
+    with_limits = list(_with_limits(events, size, count))
+    assert [event for batch in with_limits for event in batch] == events
+    for batch in with_limits:
+        assert 0 < len(batch) <= count
+        cost = sum(len(event["message"].encode()) + logs.EVENT_OVERHEAD for event in batch)
+        assert cost <= size or len(batch) == 1
+
+
+def _with_limits(events, size, count):
+    previous = logs.MAX_BATCH_BYTES, logs.MAX_BATCH_EVENTS
+    logs.MAX_BATCH_BYTES, logs.MAX_BATCH_EVENTS = size, count
+    try:
+        return list(logs._batches(events))
+    finally:
+        logs.MAX_BATCH_BYTES, logs.MAX_BATCH_EVENTS = previous
+
+
+@given(st.text(max_size=30))
+def test_a_message_is_cut_without_losing_a_character(text):
+    assert "".join(logs._parts(text * 20_000)) == text * 20_000
+
+
+def outcome(**changes):
+    values = {
+        "payload": b"{}",
+        "failed": False,
+        "platform_error": None,
+        "output": b"one\ntwo\r  and its trace\n",
+        "duration": 0.00123,
+        "init_duration": None,
+        "memory": 40,
+    }
+    return Outcome(**values | changes)
+
+
+def test_lines_around_an_invocation():
+    assert report.lines(FUNCTION, "r-1", outcome()) == [
+        "START RequestId: r-1 Version: 3\n",
+        "one\n",
+        "two\n  and its trace\n",
+        "END RequestId: r-1\n",
+        "REPORT RequestId: r-1\tDuration: 1.23 ms\tBilled Duration: 2 ms\tMemory Size: 128 MB\t"
+        "Max Memory Used: 40 MB\t\n",
+    ]
+
+
+def test_a_timeout_and_a_cold_start_are_told():
+    error = PlatformError("timeout", "Sandbox.Timedout", "Task timed out after 3.00 seconds")
+    lines = report.lines(FUNCTION, "r-1", outcome(platform_error=error, output=b"", init_duration=0.1))
+    assert lines[1].endswith(" r-1 Task timed out after 3.00 seconds\n")
+    assert lines[-1].endswith("Init Duration: 100.00 ms\tStatus: timeout\t\n")
