@@ -155,4 +155,4 @@ def _check_cycles(definition: Definition) -> Iterator[str]:
     try:
         TopologicalSorter({step.name: step.depends_on for step in definition.steps.values()}).prepare()
     except CycleError as error:
-        yield f"its steps wait for each other in a cycle: {' → '.join(reversed(error.args[1]))}."
+        yield f"its steps wait for each other in a cycle: {' → '.join(error.args[1])}."

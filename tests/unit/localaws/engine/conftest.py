@@ -27,7 +27,7 @@ import localaws.sagemaker.pipeline_executions as executions
 import localaws.sagemaker.pipelines  # noqa: F401 - registers its operations
 from localaws.sagemaker.checks import check_request
 from localaws.sagemaker.errors import SageMakerError, ValidationError
-from localaws.sagemaker.operations import HANDLERS, now
+from localaws.sagemaker.operations import HANDLERS
 from localaws.sagemaker.store import Store
 from localaws.stack import Stack
 
@@ -45,8 +45,25 @@ class FakeStack(Stack):
 
     clients: dict[str, Any] = field(default_factory=dict, hash=False)
 
-    def client(self, service: str, **config: Any) -> Any:
+    def client(self, service: str, **_config: Any) -> Any:
         return self.clients[service]
+
+
+class KilledError(BaseException):
+    """Stands for a `kill -9`: nothing catches it."""
+
+
+class MortalStore(Store):
+    """A store whose process is killed when it has written so often."""
+
+    writes_left: int | None = None
+
+    def put(self, kind: str, name: str, document: Document, parent: str = "") -> None:
+        if self.writes_left == 0:
+            raise KilledError
+        if self.writes_left is not None:
+            self.writes_left -= 1
+        super().put(kind, name, document, parent)
 
 
 class FakeS3:
@@ -66,7 +83,7 @@ class FakeSqs:
         self.messages: list[Document] = []
 
     def send_message(self, QueueUrl: str, MessageBody: str) -> Document:  # noqa: N803
-        self.messages.append(json.loads(MessageBody))
+        self.messages.append(json.loads(MessageBody) | {"queue": QueueUrl})
         return {}
 
 
@@ -94,7 +111,7 @@ class FakeSageMaker:
     def __init__(self, root: Path) -> None:
         self.s3, self.sqs, self.functions = FakeS3(), FakeSqs(), FakeLambda()
         clients = {"s3": self.s3, "sqs": self.sqs, "lambda": self.functions}
-        self.stack = FakeStack(root=root, port=1, store=Store(root / "sagemaker.db"), clients=clients)
+        self.stack = FakeStack(root=root, port=1, store=MortalStore(root / "sagemaker.db"), clients=clients)
         self.store = self.stack.store
         self.calls: list[tuple[str, Document]] = []
         self.events: list[tuple[str, Document]] = []
@@ -118,6 +135,7 @@ class FakeSageMaker:
             return getattr(self, f"_{name}")(request)
 
     def emit(self, detail_type: str, resources: list[str], detail: Document) -> None:
+        assert detail["pipelineExecutionArn"] in resources
         self.events.append((detail_type, detail))
 
     # --- scripted jobs ---
@@ -278,6 +296,10 @@ class Execution:
         return self.sagemaker.call(operation, request)
 
 
+def _elsewhere(_service: Any, _request: Document) -> Document:
+    raise AssertionError("the fake answers this itself")
+
+
 def token() -> str:
     return uuid.uuid4().hex
 
@@ -425,7 +447,7 @@ def make() -> SimpleNamespace:
 def sagemaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSageMaker]:
     # The jobs' operations are the fake's own: they only have to be there.
     for operation in [f"Create{kind}" for kind in (*JOBS, "ModelPackage", "Model")]:
-        monkeypatch.setitem(HANDLERS, operation, HANDLERS.get(operation, lambda service, request: {}))
+        monkeypatch.setitem(HANDLERS, operation, HANDLERS.get(operation, _elsewhere))
     service = FakeSageMaker(tmp_path)
     yield service
     executions.close(service)
