@@ -42,7 +42,7 @@ def start_pipeline_execution(service: SageMakerService, request: Document) -> Do
     """Starts an execution of a version, or of the latest. The same ClientRequestToken starts it once."""
     pipeline = find_pipeline(service, request["PipelineName"])
     token = f"{pipeline['PipelineArn']} {request['ClientRequestToken']}"
-    known = service.store.get("ClientRequestToken", token)
+    known = service.store.get(records.ISSUED, token)
     if known:
         return {"PipelineExecutionArn": known["PipelineExecutionArn"]}
     version = find_version(service, pipeline, request)
@@ -52,7 +52,7 @@ def start_pipeline_execution(service: SageMakerService, request: Document) -> Do
     arn = document["PipelineExecutionArn"]
     reused = _reused(service, request, definition, pipeline)
     with service.store.transaction():
-        service.store.put("ClientRequestToken", token, {"PipelineExecutionArn": arn})
+        records.put_token(service.store, token, {"PipelineExecutionArn": arn}, pipeline["PipelineArn"])
         service.store.put(records.EXECUTION, arn, document, parent=pipeline["PipelineArn"])
         for record in reused:
             records.put_step(service.store, arn, record)
@@ -174,7 +174,7 @@ def send_pipeline_execution_step_failure(service: SageMakerService, request: Doc
 
 
 def _answer_callback(service: SageMakerService, token: str, answer: Document) -> Document:
-    waiting = service.store.get("CallbackToken", token)
+    waiting = service.store.get(records.ISSUED, token)
     if waiting is None:
         raise ResourceNotFoundError(f"No callback step waits for the token {token}.")
     arn, step = waiting["Execution"], waiting["Step"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from localaws.sagemaker.engine import caching, records
+from localaws.sagemaker.engine import records
 from localaws.sagemaker.engine.step_types import runnable
 from localaws.sagemaker.engine.validation import check_definition
 from localaws.sagemaker.errors import ConflictError, ResourceNotFoundError, ValidationError
@@ -92,14 +92,7 @@ def delete_pipeline(service: SageMakerService, request: Document) -> Document:
             raise ConflictError(
                 f"Pipeline {arn} cannot be deleted while it is executing: stop {first} first."
             )
-        for execution in executions:
-            for step in records.steps(service.store, execution["PipelineExecutionArn"]):
-                records.delete_step(service.store, execution["PipelineExecutionArn"], step)
-            service.store.delete(records.EXECUTION, execution["PipelineExecutionArn"])
-        for version in service.store.list(records.VERSION, parent=arn):
-            service.store.delete(records.VERSION, records.version_key(arn, version["PipelineVersionId"]))
-        caching.forget(service.store, arn)
-        service.store.delete(records.PIPELINE, pipeline["PipelineName"])
+        records.delete_pipeline(service.store, pipeline)
         drop_tags(service, arn)
     return {"PipelineArn": arn}
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import signal
 import time
 import uuid
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from localaws import control
+from tests.functional.conftest import make_client
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312"
 ROLE = "arn:aws:iam::123456789012:role/scones"
@@ -238,3 +246,66 @@ def test_a_callback_step(sagemaker: Any, client: Any, bucket: str) -> None:
     assert finished(sagemaker, arn)["PipelineExecutionStatus"] == "Succeeded"
     answer = client("s3").get_object(Bucket=bucket, Key=f"{identity}/Act/answer")["Body"].read()
     assert answer == b"yes\n"
+
+
+def test_a_lambda_step(sagemaker: Any, client: Any, bucket: str) -> None:
+    code = "def handler(event, context):\n    return {'twice': 2 * event['n']}\n"
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = client("iam").create_role(
+        RoleName=f"twice-{uuid.uuid4().hex[:8]}",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+    )["Role"]["Arn"]
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("index.py", code)
+    function = client("lambda").create_function(
+        FunctionName=f"twice-{uuid.uuid4().hex[:8]}",
+        Runtime="python3.11",
+        Role=role,
+        Handler="index.handler",
+        Code={"ZipFile": archive.getvalue()},
+    )["FunctionArn"]
+    step = {
+        "Name": "Twice",
+        "Type": "Lambda",
+        "FunctionArn": function,
+        "Arguments": {"n": {"Get": "Parameters.N"}},
+        "OutputParameters": [{"OutputName": "twice", "OutputType": "Integer"}],
+    }
+    message = {"Std:Join": {"On": "=", "Values": ["twice", {"Get": "Steps.Twice.OutputParameters['twice']"}]}}
+    stop = {"Name": "Say", "Type": "Fail", "Arguments": {"ErrorMessage": message}}
+    name = create(sagemaker, step, stop, parameters=[{"Name": "N", "Type": "Integer", "DefaultValue": 21}])
+    arn = sagemaker.start_pipeline_execution(PipelineName=name)["PipelineExecutionArn"]
+    assert finished(sagemaker, arn)["FailureReason"].endswith("Say: twice=42")
+
+
+def test_an_execution_outlives_the_server(tmp_path: Path) -> None:
+    retry = {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "IntervalSeconds": 0, "MaxAttempts": 3}
+    state_dir = tmp_path / "state"
+    running = control.up(state_dir)
+    try:
+        make_client(running.endpoint_url, "s3").create_bucket(Bucket="outlives")
+        sagemaker = make_client(running.endpoint_url, "sagemaker")
+        first = script("First", "outlives", "echo 1 > $OUT/first")
+        code = "sleep 2; cp /opt/ml/processing/in/first $OUT/second"
+        second = reading(script("Second", "outlives", code, RetryPolicies=[retry]), "First")
+        last = script("Last", "outlives", "true", DependsOn=["Second"])
+        name = create(sagemaker, first, second, last)
+        arn = sagemaker.start_pipeline_execution(PipelineName=name)["PipelineExecutionArn"]
+        wait_for_step(sagemaker, arn, "Second", "Executing")
+        before = steps_of(sagemaker, arn)["First"]
+        os.kill(running.pid, signal.SIGKILL)
+        while control.status(state_dir) is not None:
+            time.sleep(0.05)
+        running = control.up(state_dir)
+        sagemaker = make_client(running.endpoint_url, "sagemaker")
+        execution, steps = finished(sagemaker, arn), steps_of(sagemaker, arn)
+        assert execution["PipelineExecutionStatus"] == "Succeeded", execution
+        assert steps["First"] == before
+        assert [(name, steps[name]["AttemptCount"]) for name in steps] == [
+            ("First", 1),
+            ("Second", 2),
+            ("Last", 1),
+        ]
+    finally:
+        control.down(state_dir)

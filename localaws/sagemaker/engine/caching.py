@@ -13,12 +13,11 @@ from datetime import timedelta
 from typing import Any
 
 from localaws.sagemaker.engine.definition import Step
+from localaws.sagemaker.engine.records import STEP_CACHE
 from localaws.sagemaker.operations import now
 from localaws.sagemaker.store import Store
 
 Document = dict[str, Any]
-
-KIND = "PipelineStepCache"
 
 _TRAINING_DEFINITION = (
     "AlgorithmSpecification",
@@ -77,7 +76,7 @@ def cache_key(step: Step, request: Document) -> str | None:
 
 def find(store: Store, pipeline_arn: str, step: Step, key: str) -> Document | None:
     """The newest successful run with this key that has not expired: `Execution`, `Metadata`, `Properties`."""
-    entry = store.get(KIND, _name(pipeline_arn, step, key))
+    entry = store.get(STEP_CACHE, _name(pipeline_arn, step, key))
     lifetime = duration(step.document["CacheConfig"]["ExpireAfter"])
     if entry is None or entry["EndTime"] + lifetime.total_seconds() < now():
         return None
@@ -96,13 +95,7 @@ def remember(
         "Metadata": record.get("Metadata", {}),
         "Properties": record.get("_Properties", {}),
     }
-    store.put(KIND, name, entry, parent=pipeline_arn)
-
-
-def forget(store: Store, pipeline_arn: str) -> None:
-    """Drops what was kept for a pipeline."""
-    for entry in store.list(KIND, parent=pipeline_arn):
-        store.delete(KIND, entry["_Name"])
+    store.put(STEP_CACHE, name, entry, parent=pipeline_arn)
 
 
 def _name(pipeline_arn: str, step: Step, key: str) -> str:

@@ -26,6 +26,9 @@ VERSION = "PipelineVersion"
 EXECUTION = "PipelineExecution"
 STEP = "PipelineExecutionStep"
 
+STEP_CACHE = "PipelineStepCache"
+ISSUED = "PipelineToken"  # tokens of requests and of callbacks: what each of them stands for
+
 ACTIVE = ("Executing", "Stopping")  # of executions
 RUNNING = ("Starting", "Executing", "Stopping")  # of steps
 
@@ -74,5 +77,25 @@ def update_step(store: Store, execution_arn: str, step: str, change: Callable[[D
     return store.update(STEP, step_key(execution_arn, step), change)
 
 
+def put_token(store: Store, token: str, meaning: Document, pipeline_arn: str) -> None:
+    store.put(ISSUED, token, meaning | {"_Name": token}, parent=pipeline_arn)
+
+
 def delete_step(store: Store, execution_arn: str, step: str) -> None:
     store.delete(STEP, step_key(execution_arn, step))
+
+
+def delete_pipeline(store: Store, pipeline: Document) -> None:
+    """Deletes a pipeline and all that hangs on it."""
+    arn = pipeline["PipelineArn"]
+    for execution_document in store.list(EXECUTION, parent=arn):
+        execution_arn = execution_document["PipelineExecutionArn"]
+        for step in steps(store, execution_arn):
+            delete_step(store, execution_arn, step)
+        store.delete(EXECUTION, execution_arn)
+    for version in store.list(VERSION, parent=arn):
+        store.delete(VERSION, version_key(arn, version["PipelineVersionId"]))
+    for kind in (ISSUED, STEP_CACHE):
+        for document in store.list(kind, parent=arn):
+            store.delete(kind, document["_Name"])
+    store.delete(PIPELINE, pipeline["PipelineName"])

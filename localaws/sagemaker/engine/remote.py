@@ -16,7 +16,6 @@ from localaws.sagemaker.engine.parameters import from_text, to_text
 
 Document = dict[str, Any]
 
-CALLBACK_TOKEN = "CallbackToken"  # noqa: S105 - the kind of its documents
 LAMBDA_TIMEOUT = 600  # seconds: what pipelines grant a function
 
 
@@ -61,7 +60,8 @@ class Callback(Kind):
     def start(self, work: Work) -> Document:
         token = work.record["Metadata"]["Callback"]["CallbackToken"]
         waiting = {"Execution": work.context.arn, "Step": work.step.name}
-        work.context.service.store.put(CALLBACK_TOKEN, token, waiting)
+        pipeline = work.context.execution["PipelineArn"]
+        records.put_token(work.context.service.store, token, waiting, pipeline)
         _send(work, "Executing")
         return {}
 
@@ -81,7 +81,8 @@ def _invoke(work: Work) -> None:
         answer = {"Outputs": _result(work)}
     except StepError as error:
         answer = {"Failure": str(error), "Exception": error.exception}
-    records.update_step(store, arn, step, lambda record: record.update(_Answer=answer))
+    if step in work.context.calls:  # somebody still waits for it
+        records.update_step(store, arn, step, lambda record: record.update(_Answer=answer))
 
 
 def _result(work: Work) -> Any:

@@ -40,6 +40,12 @@ class Runner:
 
     def run(self) -> None:
         """Returns when the execution has ended, or when `closing()` is true."""
+        try:
+            self._run()
+        finally:
+            self.context.calls.clear()
+
+    def _run(self) -> None:
         while not self.closing():
             seen = self._observe()
             if self._pass(seen[1]):

@@ -178,6 +178,7 @@ def test_a_running_pipeline_is_not_deleted(sagemaker, make):
     execution.wait()
     sagemaker.call("DeletePipeline", request)
     for kind in (
+        "PipelineToken",
         "Pipeline",
         "PipelineVersion",
         "PipelineExecution",
