@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from localaws import determinism, state_machines
@@ -52,15 +52,15 @@ def _create_backend(service: str | None) -> Any:
     app = create_backend_app(service)
     if service in ("stepfunctions", "cloudformation"):
         _import_interpreter()
-
-        state_machines.keep_what_is_made()
     determinism.patch_modules()
     return app
 
 
+@cache
 def _import_interpreter() -> None:
     """Not in the middle of a request, and for CloudFormation too, whose machines would not execute else."""
     from moto.stepfunctions import models
     from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
     models.stepfunctions_backends = stepfunctions_parser_backends
+    state_machines.keep_what_is_made()
