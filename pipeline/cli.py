@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.commands import endpoint, local, model, pipeline, workflow
+from pipeline.commands import demo, endpoint, local, model, monitor, pipeline, workflow
 from pipeline.commands.context import Chosen
 
 app = typer.Typer(
@@ -20,9 +20,11 @@ for name, group in (
     ("model", model.app),
     ("endpoint", endpoint.app),
     ("workflow", workflow.app),
+    ("monitor", monitor.app),
     ("local", local.app),
 ):
     app.add_typer(group, name=name)
+app.command()(demo.demo)
 
 
 @app.callback()

@@ -21,8 +21,9 @@ CONTENT_TYPES = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
 }
-# A captured record of this inference id is ours: it is a test of the endpoint, not an image to judge it by.
+# Inference ids of requests of our own: a test of the endpoint, and the demo's search for images to send.
 SMOKE_TEST = "smoke-test"
+PROBE = "demo-probe"
 
 
 class PredictError(Exception):
@@ -109,13 +110,19 @@ def predict(clients: Clients, settings: Settings, name: str, image: bytes, conte
 
 def deployed_classes(sagemaker: Any, name: str) -> tuple[str, ...] | None:
     """The classes in the metadata of the package behind the endpoint; None if it is not made from one."""
-    config = sagemaker.describe_endpoint_config(
-        EndpointConfigName=describe(sagemaker, name)["EndpointConfigName"]
-    )
+    package = deployed_package(sagemaker, name) or {}
+    return tuple(package.get("CustomerMetadataProperties", {}).get("classes", "").split()) or None
+
+
+def deployed_package(sagemaker: Any, name: str) -> dict[str, Any] | None:
+    """DescribeModelPackage's answer for the package behind the endpoint; None if it is not made from one.
+
+    Raises:
+        NoEndpointError: no endpoint has this name.
+    """
+    endpoint = describe(sagemaker, name)
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
     model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
     containers = model.get("Containers") or [model.get("PrimaryContainer", {})]
     arn = containers[0].get("ModelPackageName")
-    if not arn:
-        return None
-    package = sagemaker.describe_model_package(ModelPackageName=arn)
-    return tuple(package.get("CustomerMetadataProperties", {}).get("classes", "").split()) or None
+    return dict(sagemaker.describe_model_package(ModelPackageName=arn)) if arn else None

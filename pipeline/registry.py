@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
+from pipeline import objects
+
 if TYPE_CHECKING:
     from pipeline.clients import Clients
     from pipeline.settings import Settings
@@ -115,8 +117,9 @@ def describe(clients: Clients, package: Package) -> PackageDetails:
     response = clients("sagemaker").describe_model_package(ModelPackageName=package.arn)
     statistics = response.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {})
     uri = statistics.get("S3Uri")
-    evaluation = _read_json(clients("s3"), uri) if uri else None
-    metrics = (evaluation or {}).get("multiclass_classification_metrics", {})
+    content = objects.read_if_there(clients("s3"), uri) if uri else None
+    evaluation = json.loads(content) if content else {}
+    metrics = evaluation.get("multiclass_classification_metrics", {})
     return PackageDetails(
         arn=package.arn,
         version=package.version,
@@ -127,7 +130,7 @@ def describe(clients: Clients, package: Package) -> PackageDetails:
         model_data=response["InferenceSpecification"]["Containers"][0]["ModelDataUrl"],
         evaluation_uri=uri,
         accuracy=metrics.get("accuracy", {}).get("value"),
-        images=(evaluation or {}).get("images"),
+        images=evaluation.get("images"),
     )
 
 
@@ -140,14 +143,3 @@ def decide(sagemaker: Any, package: Package, status: Status, note: str | None = 
 def pending(sagemaker: Any, settings: Settings, reference: str | None) -> Package:
     """What a decision is about: the named package, or else the newest that waits for one."""
     return find(sagemaker, settings.model_package_group, reference, "PendingManualApproval")
-
-
-def _read_json(s3: Any, uri: str) -> dict[str, Any] | None:
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    try:
-        document = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket"):
-            return None
-        raise
-    return document if isinstance(document, dict) else None

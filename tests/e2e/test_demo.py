@@ -1,0 +1,141 @@
+"""`scones demo` as a person runs it: in a process of its own, with its output in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REAL_ARCHIVE = ROOT.parent / "shared" / "data" / "cifar-100-python.tar.gz"
+SUMMARY_KEYS = {
+    "data",
+    "evaluation",
+    "pipeline_execution_arn",
+    "steps",
+    "model_package_arn",
+    "approval_status",
+    "endpoint_name",
+    "inference_executions",
+    "capture_records",
+    "monitoring_report",
+    "stages",
+    "total_seconds",
+}
+
+
+def start(out: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SCONES_", "AWS_", "SAGEMAKER_"))
+    }
+    command = [sys.executable, "-m", "pipeline.cli", "demo", "--out", str(out), *arguments]
+    return subprocess.Popen(
+        command,
+        env=clean | {"PYTHONPATH": str(ROOT)} | environment,
+        cwd=out.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def left_behind(out: Path) -> list[str]:
+    """Processes that have anything to do with the folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "pid"]):
+        if any(str(out) in argument for argument in process.info["cmdline"] or []):
+            found.append(f"{process.info['pid']}: {process.info['cmdline']}")
+    return found
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "synthetic",
+        pytest.param(
+            str(REAL_ARCHIVE),
+            id="real",
+            marks=pytest.mark.skipif(
+                not REAL_ARCHIVE.exists(),
+                reason="the real images are not here; the drawn ones go the same way",
+            ),
+        ),
+    ],
+)
+def test_demo(tmp_path, data):
+    out = tmp_path / "demo"
+    process = start(out, "--data", data)
+    printed, errors = process.communicate(timeout=590)
+    assert process.returncode == 0, errors
+    summary = json.loads((out / "summary.json").read_text())
+    assert set(summary) == SUMMARY_KEYS
+    assert summary["evaluation"]["accuracy"] >= 0.9
+    assert sum(map(sum, summary["evaluation"]["confusion_matrix"])) == summary["evaluation"]["images"]
+    assert summary["approval_status"] == "Approved"
+    assert [(step["name"], step["status"]) for step in summary["steps"]] == [
+        (name, "Succeeded")
+        for name in ("PrepareData", "TrainModel", "EvaluateModel", "CheckAccuracy", "RegisterModel")
+    ]
+    outcomes = [execution["outcome"] for execution in summary["inference_executions"]]
+    assert set(outcomes) == {"ImageClassified", "ThresholdNotMet"}
+    assert all(
+        (execution["confidence"] >= 0.8) == (execution["outcome"] == "ImageClassified")
+        for execution in summary["inference_executions"]
+    )
+    assert summary["capture_records"] >= len(outcomes)
+    assert Path(summary["monitoring_report"]).stat().st_size > 10_000
+    assert summary["total_seconds"] < 240
+    assert sum(summary["stages"].values()) == pytest.approx(summary["total_seconds"], rel=0.1)
+    for told in (summary["model_package_arn"], summary["endpoint_name"], "ThresholdNotMet"):
+        assert told in printed
+    assert left_behind(out) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("until", ["start the local AWS", "PrepareData Executing", "TrainModel Executing"])
+def test_interrupted_demo_leaves_nothing(tmp_path, number, until):
+    out = tmp_path / "demo"
+    process = start(out)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if until in line:
+            break
+    else:
+        pytest.fail(f"never came to {until}: {process.stderr.read()}")
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert not out.exists()
+    time.sleep(0.5)
+    assert left_behind(out) == []
+
+
+def test_model_that_is_too_bad_ends_the_demo_in_one_sentence(tmp_path):
+    out = tmp_path / "demo"
+    process = start(out, SCONES_ACCURACY_THRESHOLD="1", SCONES_EPOCHS="1")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "AccuracyTooLow: The model's accuracy of 0." in errors
+    assert "is under the threshold of 1" in errors
+    assert "Traceback" not in errors
+    assert len(errors.strip().splitlines()) == 1
+    assert not (out / "summary.json").exists()
+    assert left_behind(out) == []
+
+
+def test_archive_that_is_not_there(tmp_path):
+    process = start(tmp_path / "demo", "--data", "nowhere.tar.gz")
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.count("\n")) == (1, 1)
+    assert errors.startswith("error: nowhere.tar.gz is no file")
+    assert left_behind(tmp_path / "demo") == []

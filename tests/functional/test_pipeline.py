@@ -1,0 +1,209 @@
+"""The real definition on the local AWS: real jobs, cached steps, the gate, the registry, an endpoint."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+from PIL import Image
+
+from pipeline import clients as clients_module
+from pipeline import endpoints, predictions, registry, runs
+from pipeline import settings as settings_module
+from pipeline.demo_archive import upload
+from processing.synthetic import write_archive
+
+# One epoch on few images: what is tested is the way, not the accuracy.
+QUICK = {"Epochs": "1", "AccuracyThreshold": "0"}
+
+
+@pytest.fixture(scope="module")
+def settings():
+    name = "pipeline-tests"
+    return settings_module.load(
+        bucket=name, pipeline_name=name, model_package_group=name, endpoint_name_prefix=name
+    )
+
+
+@pytest.fixture(scope="module")
+def clients(local_aws, settings):
+    return clients_module.connect(settings)
+
+
+@pytest.fixture(scope="module")
+def upserted(clients, settings):
+    return runs.upsert(clients, settings)
+
+
+@pytest.fixture(scope="module")
+def archive(upserted, clients, settings, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("archive") / "small.tar.gz"
+    write_archive(path, seed=1, train_per_class=24, test_per_class=12)
+    return upload(clients("s3"), settings, path)
+
+
+def execute(clients, settings, parameters):
+    arn = runs.start(clients, settings, parameters)
+    *_, (execution, steps) = runs.watch(clients("sagemaker"), arn, 0.2)
+    return execution, {step.name: step for step in steps}
+
+
+@pytest.fixture(scope="module")
+def succeeded(clients, settings, archive):
+    execution, steps = execute(clients, settings, QUICK | {"DataSource": archive, "CodeRevision": "abc"})
+    runs.require_success(execution, list(steps.values()))
+    return steps
+
+
+def test_upsert_of_the_same_changes_nothing(upserted, clients, settings):
+    assert upserted.change == "created"
+    assert any(uri.endswith("/sourcedir.tar.gz") for uri in upserted.uploaded)
+    described = clients("sagemaker").describe_pipeline(PipelineName=settings.pipeline_name)
+    again = runs.upsert(clients, settings)
+    assert (again.change, again.uploaded, again.arn) == ("unchanged", [], upserted.arn)
+    assert (
+        clients("sagemaker").describe_pipeline(PipelineName=settings.pipeline_name)["LastModifiedTime"]
+        == described["LastModifiedTime"]
+    )
+
+
+def test_execution_goes_through_every_step(succeeded):
+    assert [name for name, step in succeeded.items() if step.status == "Succeeded"] == [
+        "PrepareData",
+        "TrainModel",
+        "EvaluateModel",
+        "CheckAccuracy",
+        "RegisterModel",
+    ]
+    assert not any(step.cached for step in succeeded.values())
+
+
+def test_package_says_where_it_comes_from(succeeded, clients, settings, archive):
+    package = registry.find(
+        clients("sagemaker"), settings.model_package_group, succeeded["RegisterModel"].made
+    )
+    details = registry.describe(clients, package)
+    assert details.status == "PendingManualApproval"
+    assert details.metadata["data_sha256"] in archive
+    assert details.metadata["code_revision"] == "abc"
+    assert details.images == 24
+    assert 0 <= details.accuracy <= 1
+
+
+def test_training_metrics_are_found_in_its_log(succeeded, clients):
+    name = succeeded["TrainModel"].made.rsplit("/", 1)[-1]
+    job = clients("sagemaker").describe_training_job(TrainingJobName=name)
+    metrics = {metric["MetricName"] for metric in job["FinalMetricDataList"]}
+    assert metrics == {"train:loss", "train:accuracy", "validation:loss", "validation:accuracy"}
+
+
+def test_steps_come_from_the_cache_whatever_the_commit(succeeded, clients, settings, archive):
+    execution, steps = execute(clients, settings, QUICK | {"DataSource": archive, "CodeRevision": "def"})
+    assert execution.status == "Succeeded"
+    cached = {name for name, step in steps.items() if step.cached}
+    assert cached == {"PrepareData", "TrainModel", "EvaluateModel"}
+    package = registry.find(clients("sagemaker"), settings.model_package_group, steps["RegisterModel"].made)
+    assert registry.describe(clients, package).metadata["code_revision"] == "def"
+
+
+def test_gate_fails_with_both_numbers_and_registers_nothing(succeeded, clients, settings, archive):
+    before = registry.packages(clients("sagemaker"), settings.model_package_group)
+    parameters = QUICK | {"DataSource": archive, "AccuracyThreshold": "1.5"}
+    execution, steps = execute(clients, settings, parameters)
+    with pytest.raises(
+        runs.ExecutionFailedError,
+        match=r"AccuracyTooLow: The model's accuracy of [01]\.\d* is under the threshold of 1\.5",
+    ):
+        runs.require_success(execution, list(steps.values()))
+    assert registry.packages(clients("sagemaker"), settings.model_package_group) == before
+
+
+def test_broken_archive_is_told_in_the_jobs_own_words(upserted, clients, settings, tmp_path):
+    path = tmp_path / "broken.tar.gz"
+    path.write_bytes(b"this is no archive")
+    execution, steps = execute(clients, settings, {"DataSource": upload(clients("s3"), settings, path)})
+    with pytest.raises(runs.ExecutionFailedError, match=r"ended as Failed: PrepareData: .*broken\.tar\.gz"):
+        runs.require_success(execution, list(steps.values()))
+
+
+def test_crash_in_training_is_told_in_its_own_words(succeeded, clients, settings, archive):
+    parameters = QUICK | {"DataSource": archive, "BatchSize": "1"}
+    execution, steps = execute(clients, settings, parameters)
+    with pytest.raises(runs.ExecutionFailedError, match=r"TrainModel: .*batch.size"):
+        runs.require_success(execution, list(steps.values()))
+
+
+def test_unknown_parameter_is_refused(upserted, clients, settings):
+    with pytest.raises(ClientError, match="Epocs"):
+        runs.start(clients, settings, {"Epocs": "1"})
+
+
+def test_stop(upserted, clients, settings, archive):
+    arn = runs.start(clients, settings, {"DataSource": archive, "Epochs": "500"})
+    for _, steps in runs.watch(clients("sagemaker"), arn, 0.1):
+        if any(step.name == "TrainModel" and step.status == "Executing" for step in steps):
+            runs.stop(clients("sagemaker"), arn)
+            break
+    *_, (execution, _) = runs.watch(clients("sagemaker"), arn, 0.2)
+    assert execution.status == "Stopped"
+
+
+def test_deploy_needs_an_approval(succeeded, clients, settings):
+    reference = succeeded["RegisterModel"].made
+    with pytest.raises(registry.NoPackageError, match="PendingManualApproval: approve it first"):
+        registry.approved(clients("sagemaker"), settings.model_package_group, reference)
+
+
+@pytest.fixture(scope="module")
+def endpoint(succeeded, clients, settings):
+    sagemaker = clients("sagemaker")
+    package = registry.find(sagemaker, settings.model_package_group, succeeded["RegisterModel"].made)
+    registry.decide(sagemaker, package, "Approved", "for the tests")
+    approved = registry.approved(sagemaker, settings.model_package_group, str(package.version))
+    name = endpoints.deploy(clients, settings, approved)
+    assert list(endpoints.wait(sagemaker, name, 0.2))[-1] == "InService"
+    return name
+
+
+def test_endpoint_answers(endpoint, clients, settings):
+    predictions.smoke_test(clients, settings, endpoint)
+    buffer = io.BytesIO()
+    Image.new("RGB", (48, 40), (200, 30, 30)).save(buffer, "JPEG")
+    answer = predictions.predict(clients, settings, endpoint, buffer.getvalue(), "image/jpeg")
+    assert answer.classes == ("bicycle", "motorcycle")
+    assert sum(answer.probabilities) == pytest.approx(1, abs=1e-4)
+    assert endpoints.newest(clients("sagemaker"), settings) == endpoint
+
+
+def test_endpoint_refuses_what_is_no_image(endpoint, clients):
+    with pytest.raises(predictions.PredictError, match=f"the model at {endpoint} refused the request"):
+        predictions.invoke(clients("sagemaker-runtime"), endpoint, b"no image", "image/png")
+
+
+def test_endpoint_that_does_not_exist(upserted, clients):
+    with pytest.raises(endpoints.NoEndpointError, match="there is no endpoint nowhere"):
+        predictions.invoke(clients("sagemaker-runtime"), "nowhere", b"", "image/png")
+    with pytest.raises(endpoints.NoEndpointError, match="there is no endpoint nowhere"):
+        endpoints.delete(clients("sagemaker"), "nowhere")
+
+
+def test_delete_leaves_everything_else(endpoint, clients, settings):
+    sagemaker = clients("sagemaker")
+    package = registry.approved(sagemaker, settings.model_package_group)
+    other = endpoints.deploy(clients, settings, package)
+    list(endpoints.wait(sagemaker, other, 0.2))
+    removed = endpoints.delete(sagemaker, other)
+    assert removed == [f"endpoint {other}", f"endpoint config {other}", f"model {other}"]
+    assert endpoints.describe(sagemaker, endpoint)["EndpointStatus"] == "InService"
+    assert sagemaker.describe_model(ModelName=endpoint)["ModelName"] == endpoint
+
+
+def test_stored_definition_is_the_printed_one(upserted, clients, settings):
+    from pipeline.definition import definition_json
+
+    stored = clients("sagemaker").describe_pipeline(PipelineName=settings.pipeline_name)
+    assert json.loads(stored["PipelineDefinition"]) == json.loads(definition_json(settings))
+    assert Path.cwd().as_posix() not in stored["PipelineDefinition"]
