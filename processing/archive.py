@@ -59,6 +59,13 @@ def read_records(file: ForwardFile, archive: str, wanted: Collection[int]) -> It
 
     Raises `ArchiveContentError`, `plain_pickle.PickleContentError` or `stream.CompressedDataError`.
     """
+    try:
+        yield from _read_members(file, archive, wanted)
+    except tarfile.TarError as error:
+        raise ArchiveContentError(f"{archive} is not a readable tar archive: {error}") from None
+
+
+def _read_members(file: ForwardFile, archive: str, wanted: Collection[int]) -> Iterator[Records]:
     chosen = np.zeros(256, bool)
     chosen[list(wanted)] = True
     seen: set[str] = set()
@@ -78,18 +85,15 @@ def read_records(file: ForwardFile, archive: str, wanted: Collection[int]) -> It
 def _members(file: ForwardFile, archive: str) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
     """The regular files of a tar; whatever else a tar can hold has no business here."""
     file.allow(HEADER_ROOM)
-    try:
-        # tarfile asks its file for nothing but `read`.
-        with tarfile.open(fileobj=file, mode="r|", bufsize=TAR_READ_BYTES) as tar:  # type: ignore[call-overload]
-            for count, member in enumerate(tar):
-                _check_member(member, count, archive)
-                file.allow(member.size + HEADER_ROOM)
-                tar.members.clear()  # it keeps every header otherwise
-                content = tar.extractfile(member) if member.isreg() else None
-                if content is not None:
-                    yield member, content
-    except tarfile.TarError as error:
-        raise ArchiveContentError(f"{archive} is not a readable tar archive: {error}") from None
+    # tarfile asks its file for nothing but `read`.
+    with tarfile.open(fileobj=file, mode="r|", bufsize=TAR_READ_BYTES) as tar:  # type: ignore[call-overload]
+        for count, member in enumerate(tar):
+            _check_member(member, count, archive)
+            file.allow(member.size + HEADER_ROOM)
+            tar.members.clear()  # it keeps every header otherwise
+            content = tar.extractfile(member) if member.isreg() else None
+            if content is not None:
+                yield member, content
 
 
 def _check_member(member: tarfile.TarInfo, count: int, archive: str) -> None:

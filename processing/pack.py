@@ -100,11 +100,11 @@ def _lines(names: Iterable[str]) -> bytes:
     return "".join(f"{name}\n" for name in names).encode()
 
 
-Plain = dict | list | tuple | bytes | bool | int | None | np.ndarray | np.dtype
+Plain = dict | list | tuple | bytes | bool | int | None | np.ndarray
 
 
 def dump(value: Plain) -> bytes:
-    """A pickle of plain data, in protocol 2, as Python 2 would write it; text keys become byte strings."""
+    """A pickle in protocol 2, as Python 2 would write it; texts become byte strings, arrays are of bytes."""
     parts = [b"\x80\x02"]
     _dump(value, parts)
     return b"".join([*parts, b"."])
@@ -130,17 +130,19 @@ def _dump(value: Plain | str, parts: list[bytes]) -> None:
         for item in value:
             _dump(item, parts)
         parts.append(b"e" if isinstance(value, list) else b"t")
-    elif isinstance(value, np.dtype):
-        parts.append(b"cnumpy\ndtype\n")
-        _dump((value.str[1:].encode(), 0, 1), parts)
-        parts.append(b"R")
-        _dump((3, value.byteorder.encode(), None, None, None, -1, -1, 0), parts)
-        parts.append(b"b")
     else:
-        parts.append(b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n")
-        parts.append(b"(K\x00tU\x01btR")
-        _dump((1, value.shape, value.dtype, False, value.tobytes()), parts)
-        parts.append(b"b")
+        _dump_bytes_array(value, parts)
+
+
+def _dump_bytes_array(array: np.ndarray, parts: list[bytes]) -> None:
+    """An array of unsigned bytes, in the steps in which numpy puts one together again."""
+    parts.append(b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR(K\x01")
+    _dump(array.shape, parts)
+    parts.append(b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR")
+    _dump((3, b"|", None, None, None, -1, -1, 0), parts)
+    parts.append(b"b\x89")
+    _dump(array.tobytes(), parts)
+    parts.append(b"tb")
 
 
 def _integer(value: int) -> bytes:

@@ -248,7 +248,7 @@ class _Machine:
 
     def tuple_of(self, count: int) -> None:
         stack = self.stack
-        if len(stack) < count or _MARK in stack[-count:]:
+        if len(stack) < count:
             raise PickleContentError("a tuple of too few items")
         stack[-count:] = [tuple(map(_settled, stack[-count:]))]
 
@@ -347,6 +347,7 @@ def _scalar(dtype: Any, content: Any) -> int | float:
 
 _CONSTRUCTORS: dict[str, Callable[..., Any]] = {
     "_codecs.encode": _encode,
+    "__builtin__.bytes": lambda: b"",  # how Python 3 writes the empty one in protocol 2
     "numpy.dtype": _dtype,
     "numpy.core.multiarray._reconstruct": _new_array,
     "numpy.core.multiarray.scalar": _scalar,

@@ -100,7 +100,8 @@ class HttpSource:
     def open(self, start: int = 0, version: str | None = None, unless: str | None = None) -> Transfer:
         request = urllib.request.Request(self.uri, headers=_http_headers(start, version, unless))  # noqa: S310
         try:
-            answer = urllib.request.urlopen(request, timeout=self.timeout)  # noqa: S310 - http(s) only
+            # An opener of our own: the module's is made once, with the proxies of that moment.
+            answer = urllib.request.build_opener().open(request, timeout=self.timeout)
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 304:
@@ -257,9 +258,7 @@ def _source(text: str) -> LocalSource | RemoteSource:
     if parts.scheme == "file":
         return _local(Path(urllib.request.url2pathname(parts.path)))
     if "://" in text:
-        raise SourceError(
-            f"{text}: no source of the kind {parts.scheme}://; use a path, file, http, https or s3"
-        )
+        raise SourceError(f"{text}: {parts.scheme}:// is not read here; use a path, file, http, https or s3")
     return _local(Path(text))
 
 

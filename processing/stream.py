@@ -26,6 +26,7 @@ else:
 
 OUTPUT_CHUNK = 1 << 20
 QUEUED_CHUNKS = 4
+STOP_SECONDS = 1.0
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WBITS = 16 + zlib.MAX_WBITS
 # Five times the full data set: what unpacks to more is no CIFAR-100 archive but a bomb.
@@ -111,7 +112,8 @@ def in_background(items: Generator[bytes, None, None]) -> Generator[bytes, None,
             yield item
     finally:
         stopped.set()
-        thread.join()
+        # Not for longer: it may wait for a network that no longer answers, and it dies with the process.
+        thread.join(STOP_SECONDS)
 
 
 class ForwardFile:

@@ -1,0 +1,348 @@
+"""Downloads over real HTTP from a server that cuts, stalls, lies and forgets."""
+
+import hashlib
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from processing import download, fetch
+from processing.cache import ArchiveCache
+from processing.download import Download, read_through_cuts
+from processing.fetch import ChecksumError, Fetch
+from processing.prepare import Options, prepare
+from processing.sources import HttpSource, SourceError, resolve
+
+CONTENT = bytes(range(256)) * 4000
+
+
+@dataclass
+class Behaviour:
+    """What the server does; `cuts` and `failures` are used up one a request."""
+
+    content: bytes = CONTENT
+    etag: str | None = '"v1"'
+    ranges: bool = True
+    sends_size: bool = True
+    cuts: list[int] = field(default_factory=list)  # bytes of an answer's body before it breaks off
+    failures: list[int] = field(default_factory=list)  # statuses
+    requests: list[dict] = field(default_factory=list)
+    then: "Behaviour | None" = None  # takes its place after the first answer
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        behaviour = self.server.behaviour
+        behaviour.requests.append({"path": self.path, **{k.lower(): v for k, v in self.headers.items()}})
+        if behaviour.failures:
+            self.send_error(behaviour.failures.pop(0))
+            return
+        if behaviour.etag and self.headers.get("If-None-Match") == behaviour.etag:
+            self.send_response(304)
+            self.end_headers()
+            return
+        start = self.start(behaviour)
+        body = behaviour.content[start:]
+        self.send_response(206 if start else 200)
+        if behaviour.sends_size:
+            self.send_header("Content-Length", str(len(body)))
+        if start:
+            size = len(behaviour.content)
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+        if behaviour.etag:
+            self.send_header("ETag", behaviour.etag)
+        self.end_headers()
+        self.wfile.write(body[: behaviour.cuts.pop(0)] if behaviour.cuts else body)
+        if behaviour.then:
+            self.server.behaviour = behaviour.then
+
+    def start(self, behaviour):
+        match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        fresh = self.headers.get("If-Range") in (None, behaviour.etag)
+        return int(match.group(1)) if match and behaviour.ranges and fresh else 0
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server():
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.behaviour = Behaviour()
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    http.url = f"http://127.0.0.1:{http.server_port}/data/archive.tar.gz?x=1"
+    yield http
+    http.shutdown()
+    http.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    """Hardly a pause, and many pieces."""
+    monkeypatch.setattr(download, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(download, "CHUNK_BYTES", 10_000)
+    monkeypatch.setattr(fetch, "CHUNK_BYTES", 10_000)
+
+
+def receive(server, **options) -> bytes:
+    return b"".join(read_through_cuts(HttpSource(server.url), Download(), **options))
+
+
+def test_receives_whole(server):
+    assert receive(server) == CONTENT
+    assert server.behaviour.requests[0]["accept-encoding"] == "identity"
+    assert HttpSource(server.url).name == "archive.tar.gz"
+
+
+def test_goes_on_where_it_was_cut(server, capsys):
+    server.behaviour.cuts = [300_000, 50_000, 1]
+    assert receive(server) == CONTENT
+    asked = [request.get("range") for request in server.behaviour.requests]
+    assert asked == [None, "bytes=300000-", "bytes=350000-", "bytes=350001-"]
+    assert {request.get("if-range") for request in server.behaviour.requests[1:]} == {'"v1"'}
+    assert "the connection ended after 300,000 of 1,024,000 bytes" in capsys.readouterr().err
+
+
+def test_skips_what_a_server_without_ranges_sends_again(server):
+    server.behaviour.ranges = False
+    server.behaviour.cuts = [300_000, 305_001]
+    assert receive(server) == CONTENT
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 429])
+def test_tries_again_after_a_failure_that_passes(server, status):
+    server.behaviour.failures = [status] * (download.ATTEMPTS - 1)
+    assert receive(server) == CONTENT
+
+
+def test_waits_longer_each_time(server):
+    waits = []
+    server.behaviour.failures = [503] * (download.ATTEMPTS - 1)
+    assert b"".join(read_through_cuts(HttpSource(server.url), Download(), wait=waits.append)) == CONTENT
+    bounds = [(0.0005 * 2**n, 0.0015 * 2**n) for n in range(len(waits))]
+    assert len(waits) == download.ATTEMPTS - 1
+    assert all(low <= pause <= high for pause, (low, high) in zip(waits, bounds, strict=True))
+
+
+def test_gives_up_after_some_tries(server):
+    server.behaviour.failures = [503] * download.ATTEMPTS
+    with pytest.raises(SourceError, match=r"gave up at byte 0 after 6 tries: http://.* answered 503"):
+        receive(server)
+
+
+def test_a_byte_of_progress_renews_the_patience(server):
+    server.behaviour.cuts = [1] * 20
+    assert receive(server) == CONTENT
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_does_not_try_again_what_will_not_pass(server, status):
+    server.behaviour.failures = [status]
+    with pytest.raises(SourceError, match=f"answered {status}"):
+        receive(server)
+    assert len(server.behaviour.requests) == 1
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_notices_that_the_archive_was_replaced(server, ranges):
+    other = Behaviour(content=CONTENT[::-1], etag='"v2"', ranges=ranges)
+    server.behaviour = Behaviour(cuts=[300_000], then=other)
+    with pytest.raises(SourceError, match="was replaced while it was being read"):
+        receive(server)
+
+
+def test_nobody_there():
+    source = HttpSource("http://127.0.0.1:9/archive.tar.gz")
+    with pytest.raises(SourceError, match=r"cannot be reached: .*refused"):
+        b"".join(read_through_cuts(source, Download()))
+
+
+def test_a_server_that_stalls_is_left(server):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = HttpSource(f"http://127.0.0.1:{silent.getsockname()[1]}/a.tar.gz", timeout=0.05)
+        with pytest.raises(SourceError, match="timed out"):
+            b"".join(read_through_cuts(source, Download()))
+
+
+def test_uses_the_proxy_of_the_environment(server, monkeypatch):
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("no_proxy", "")
+    source = HttpSource("http://data.example/archive.tar.gz")
+    assert b"".join(read_through_cuts(source, Download())) == CONTENT
+    assert server.behaviour.requests[0]["path"] == "http://data.example/archive.tar.gz"
+
+
+# -- the cache ---------------------------------------------------------------------------------------------
+
+
+def fetched(server, cache, md5=None) -> bytes:
+    return b"".join(Fetch(HttpSource(server.url), md5, cache).chunks())
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return ArchiveCache(tmp_path / "cache")
+
+
+MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+def test_keeps_by_digest_and_uses_again(server, cache):
+    assert fetched(server, cache, MD5) == CONTENT
+    assert (cache.folder / "archives" / MD5).read_bytes() == CONTENT
+    assert not any((cache.folder / "partial").iterdir())
+    server.shutdown()
+    assert fetched(server, cache, MD5) == CONTENT
+
+
+def test_asks_whether_it_is_still_current_when_the_digest_is_not_known(server, cache):
+    assert fetched(server, cache) == CONTENT
+    assert fetched(server, cache) == CONTENT
+    assert [request.get("if-none-match") for request in server.behaviour.requests] == [None, '"v1"']
+    server.behaviour = Behaviour(content=b"new" * 1000, etag='"v2"')
+    assert fetched(server, cache) == b"new" * 1000
+
+
+def test_without_a_version_nothing_is_trusted(server, cache):
+    server.behaviour.etag = None
+    assert fetched(server, cache) == CONTENT
+    server.behaviour.content = b"new" * 1000
+    assert fetched(server, cache) == b"new" * 1000
+
+
+def cut_short(server, cache, after=500_000):
+    """What a killed process leaves: a partial file, and no more."""
+    chunks = Fetch(HttpSource(server.url), None, cache).chunks()
+    received = 0
+    while received < after:
+        received += len(next(chunks))
+    chunks.close()
+    return received
+
+
+def test_a_later_process_goes_on(server, cache):
+    received = cut_short(server, cache)
+    assert fetched(server, cache, MD5) == CONTENT
+    assert server.behaviour.requests[-1]["range"] == f"bytes={received}-"
+    assert (cache.folder / "archives" / MD5).read_bytes() == CONTENT
+
+
+def test_a_later_process_starts_again_when_the_archive_changed(server, cache):
+    cut_short(server, cache)
+    server.behaviour = Behaviour(content=CONTENT[::-1], etag='"v2"')
+    assert fetched(server, cache) == CONTENT[::-1]
+
+
+def test_a_later_process_starts_again_when_nothing_is_known_of_the_rest(server, cache):
+    server.behaviour.etag = None
+    cut_short(server, cache)
+    assert fetched(server, cache) == CONTENT
+    assert "range" not in server.behaviour.requests[-1]
+
+
+def test_two_at_once_do_not_disturb_each_other(server, cache):
+    first, second = (Fetch(HttpSource(server.url), MD5, cache).chunks() for _ in range(2))
+    received = [b"", b""]
+    received[0] += next(first) + next(first)
+    received[1] += b"".join(second)
+    received[0] += b"".join(first)
+    assert received == [CONTENT, CONTENT]
+    assert not any((cache.folder / "partial").iterdir())
+
+
+def test_a_wrong_checksum_is_not_kept(server, cache):
+    with pytest.raises(ChecksumError, match=f"has the md5 {MD5}, not {'0' * 32}"):
+        fetched(server, cache, "0" * 32)
+    assert not (cache.folder / "archives").exists()
+
+
+def test_a_server_that_tells_no_size(server, cache):
+    server.behaviour.sends_size = False
+    assert fetched(server, cache, MD5) == CONTENT
+
+
+# -- through PrepareData -----------------------------------------------------------------------------------
+
+
+def options(server, tmp_path, **more):
+    return Options(server.url, ("apple",), tmp_path / "out", cache_dir=tmp_path / "cache", **more)
+
+
+def test_prepares_from_a_server_that_cuts(server, archives, tmp_path):
+    content = archives["python"].read_bytes()
+    server.behaviour = Behaviour(content=content, cuts=[100_000] * 5)
+    statistics = prepare(options(server, tmp_path))
+    assert statistics["source"]["md5"] == hashlib.md5(content).hexdigest()
+    assert statistics["source"]["uri"] == server.url
+    assert statistics["splits"]["validation"]["images"] == 8
+
+
+def test_a_damaged_copy_is_fetched_again(server, archives, tmp_path, capsys):
+    content = archives["binary"].read_bytes()
+    server.behaviour = Behaviour(content=content)
+    md5 = hashlib.md5(content).hexdigest()
+    prepare(options(server, tmp_path, md5=md5))
+    kept = tmp_path / "cache" / "archives" / md5
+    kept.write_bytes(content[:50_000] + b"damage" + content[50_006:])
+    prepare(options(server, tmp_path, md5=md5))
+    assert "was damaged; fetching it again" in capsys.readouterr().err
+    assert kept.read_bytes() == content
+    assert len(server.behaviour.requests) == 2
+
+
+def test_bad_content_is_not_gone_on_with(server, archives, tmp_path):
+    """A broken proxy sends garbage under the right entity tag: the next try must not build on it."""
+    content = archives["binary"].read_bytes()
+    server.behaviour = Behaviour(content=content[:100_000] + bytes(len(content) - 100_000))
+    with pytest.raises(Exception, match="damaged"):
+        prepare(options(server, tmp_path))
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    server.behaviour = Behaviour(content=content)
+    prepare(options(server, tmp_path))
+
+
+def test_a_page_instead_of_the_archive(server, tmp_path):
+    server.behaviour = Behaviour(content=b"<!DOCTYPE html><title>Sign in</title>")
+    with pytest.raises(Exception, match="is not a gzip file: it starts with b'<!DOCTYPE"):
+        prepare(options(server, tmp_path))
+
+
+def test_the_official_archive_from_a_mirror(server, archives, tmp_path, monkeypatch):
+    server.behaviour.content = archives["python"].read_bytes()
+    monkeypatch.setenv("SCONES_MIRROR", f"http://127.0.0.1:{server.server_port}/mirror/")
+    with pytest.raises(ChecksumError, match="not eb9058c3a382ffc7106e4002c42a8d85"):
+        prepare(Options("cifar100", ("apple",), tmp_path / "out"))
+    assert server.behaviour.requests[0]["path"] == "/mirror/cifar-100-python.tar.gz"
+
+
+@pytest.mark.parametrize(
+    ("text", "mirror", "uri"),
+    [
+        ("cifar100", None, "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"),
+        ("cifar100", "s3://bucket/data", "s3://bucket/data/cifar-100-python.tar.gz"),
+        ("https://host/a.tar.gz", "s3://bucket", "https://host/a.tar.gz"),
+        ("s3://bucket/some/key.tar.gz", None, "s3://bucket/some/key.tar.gz"),
+    ],
+)
+def test_what_a_source_means(text, mirror, uri):
+    source, md5 = resolve(text, mirror)
+    assert source.uri == uri
+    assert bool(md5) == (text == "cifar100")
+
+
+def test_file_uri(archives):
+    source, _ = resolve(archives["python"].as_uri())
+    assert source.path == archives["python"]
+
+
+def test_notes_of_the_cache_survive_nonsense(server, cache):
+    fetched(server, cache)
+    for path in (cache.folder / "uris").iterdir():
+        path.write_text(json.dumps(["nonsense"]))
+    assert fetched(server, cache) == CONTENT
+    assert [path.name for path in (cache.folder / "archives").iterdir()] == [MD5]

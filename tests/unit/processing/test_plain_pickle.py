@@ -1,0 +1,195 @@
+"""The restricted reader agrees with `pickle` on plain data and refuses everything else."""
+
+import io
+import os
+import pickle
+import pickletools
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from processing import pack, plain_pickle
+from processing.plain_pickle import PickleContentError
+
+
+def load(content: bytes):
+    return plain_pickle.load(io.BytesIO(content), len(content), "data")
+
+
+def same(left, right) -> bool:
+    if isinstance(left, np.ndarray):
+        return left.dtype == right.dtype and left.shape == right.shape and left.tobytes() == right.tobytes()
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, (list, tuple)):
+        return type(left) is type(right) and len(left) == len(right) and all(map(same, left, right))
+    return left == right and isinstance(left, bool) == isinstance(right, bool)
+
+
+arrays = hnp.arrays(
+    st.sampled_from(["u1", "<i4", ">i8", "<f4", "?"]),
+    hnp.array_shapes(min_dims=0, max_dims=3, max_side=5),
+    elements={"allow_nan": False},
+)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**40), 2**40)
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(max_size=600)
+)
+plain = st.recursive(
+    scalars | arrays,
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.tuples(inner, inner)
+        | st.tuples(inner, inner, inner, inner)
+        | st.dictionaries(st.text(max_size=5) | st.binary(max_size=5) | st.integers(), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+
+
+@given(plain, st.sampled_from([2, 3, 4, 5]))
+def test_agrees_with_pickle(value, protocol):
+    assert same(load(pickle.dumps(value, protocol)), value)
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**31), 2**31 - 1)
+        | st.binary(max_size=600)
+        | hnp.arrays("u1", hnp.array_shapes(min_dims=0, max_dims=3, max_side=5)),
+        lambda inner: st.lists(inner, max_size=5) | st.tuples(inner, inner),
+        max_leaves=8,
+    )
+)
+def test_packed_as_python_2_does(value):
+    content = pack.dump(value)
+    assert same(pickle.loads(content, encoding="bytes"), value)
+    assert same(load(content), value)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_large_data_in_every_protocol(protocol):
+    table = {"data": np.random.default_rng(0).integers(0, 256, (700, 3072), dtype=np.uint8), "text": "ü" * 9}
+    assert same(load(pickle.dumps(table, protocol)), table)
+
+
+def test_the_same_object_twice_is_read_twice():
+    inner = [1, 2]
+    array = np.arange(6, dtype=np.uint8).reshape(2, 3, order="F")
+    value = load(pickle.dumps([inner, inner, array, array], 2))
+    assert value[0] is value[1]
+    assert value[2] is value[3]
+    assert same(value[2], array)
+
+
+class Calls:
+    def __init__(self, function, *arguments):
+        self._reduced = (function, arguments)
+
+    def __reduce__(self):
+        return self._reduced
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (Calls(os.system, "touch /nonexistent"), "system"),
+        (Calls(eval, "1"), "eval"),
+        (Calls(getattr, "", "format"), "getattr"),
+        (Calls(np.load, "x"), "load"),
+        (Calls(np.ndarray, (10**12,)), "numpy.ndarray"),
+        (os.system, "system"),
+        (PickleContentError, "PickleContentError"),
+        ({1, 2}, r"opcode|set"),
+        (1 << 3000, "opcode"),
+        (np.array([object()]), '"O8"'),
+        (np.zeros(2, [("a", "u1")]), '"V1"'),
+        (np.array(["text"]), '"U4"'),
+    ],
+)
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_refuses_what_is_not_plain(value, named, protocol):
+    with pytest.raises(PickleContentError, match=named):
+        load(pickle.dumps(value, protocol))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b".",
+        b"\x80\x02.",
+        b"K\x01K\x02.",
+        b"(.",
+        b"e.",
+        b"}(K\x01u.",
+        b"}]K\x01s.",
+        b"h\x07.",
+        b"K\x01\x86.",
+        b"B\xff\xff\xff\x7fabc.",
+        b"\x8e" + b"\xff" * 8 + b".",
+        b"X\x02\x00\x00\x00\xff\xff.",
+        b"(K\x01\x85.",
+        b"c" + b"a" * 5000,
+        b"cnumpy\ndtype\n(U\x03|u1K\x00K\x01tR(K\x03U\x01|U\x01aNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb.",
+    ],
+)
+def test_refuses_programs_that_do_not_add_up(content):
+    with pytest.raises(PickleContentError, match=r"^data: "):
+        load(content)
+
+
+def test_refuses_an_array_of_another_size_than_its_content():
+    content = pack.dump(np.zeros((4, 3), np.uint8))
+    at = content.index(b"(K\x04K\x03t")
+    with pytest.raises(PickleContentError):
+        load(content[: at + 2] + b"\x05" + content[at + 3 :])
+
+
+def test_refuses_a_program_without_end(monkeypatch):
+    monkeypatch.setattr(plain_pickle, "MAX_OPERATIONS", 10_000)
+    with pytest.raises(PickleContentError, match="operations"):
+        load(b"]" * (plain_pickle.MAX_OPERATIONS + 1))
+
+
+def test_does_not_believe_a_length_beyond_the_member():
+    with pytest.raises(PickleContentError, match=r"4,294,967,295 bytes where 3 are left"):
+        load(b"\x80\x02T\xff\xff\xff\xffabc")
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=200))
+def test_any_bytes_give_a_value_or_one_error(content):
+    with suppress(PickleContentError):
+        load(content)
+
+
+CODES = [code.code.encode("latin-1") for code in pickletools.opcodes]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from(CODES) | st.binary(min_size=1, max_size=3), max_size=40))
+def test_any_operations_give_a_value_or_one_error(parts):
+    test_any_bytes_give_a_value_or_one_error.hypothesis.inner_test(b"\x80\x02" + b"".join(parts) + b".")
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_a_damaged_pickle_gives_a_value_or_one_error(data):
+    content = bytearray(
+        pack.dump({"data": np.zeros((2, 3072), np.uint8), "fine_labels": [1, 2], "filenames": [b"a", b"b"]})
+    )
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(PickleContentError):
+        load(bytes(content))

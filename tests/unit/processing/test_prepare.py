@@ -1,0 +1,292 @@
+"""PrepareData as a person runs it: what it writes, what it says, what it leaves when it fails."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from processing import cifar100, pack
+from processing.prepare import Options, main, parse_options, prepare
+
+ROOT = Path(__file__).parents[3]
+REAL = ROOT.parent / "shared" / "data"
+CLASSES = ("motorcycle", "bicycle")
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "processing.prepare", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="session")
+def prepared(archives, tmp_path_factory) -> dict[str, Path]:
+    folders = {version: tmp_path_factory.mktemp(version) / "out" for version in pack.VERSIONS}
+    for version, folder in folders.items():
+        prepare(Options(str(archives[version]), CLASSES, folder))
+    return folders
+
+
+@pytest.mark.parametrize("version", pack.VERSIONS)
+@pytest.mark.parametrize("channel", ["train", "validation"])
+def test_writes_each_wanted_record_as_an_image(prepared, train, test, version, channel):
+    split = {"train": train, "validation": test}[channel]
+    folder = prepared[version] / channel
+    wanted = [cifar100.FINE_LABEL_NAMES.index(name) for name in CLASSES]
+    records = [n for n, label in enumerate(split.labels) if label in wanted]
+    listed = [line.split("\t") for line in (folder / f"{channel}.lst").read_text().splitlines()]
+    manifest = lines(folder / "manifest.jsonl")
+    assert len(listed) == len(manifest) == len(list(folder.glob("*.png"))) == len(records)
+    for number, (record, fields, line) in enumerate(zip(records, listed, manifest, strict=True)):
+        label = wanted.index(split.labels[record])
+        pixels = np.asarray(Image.open(folder / fields[2]))
+        assert fields == [str(number), str(label), f"{CLASSES[label]}_{record:05d}.png"]
+        assert np.array_equal(pixels, split.pixels[record].transpose(1, 2, 0))
+        assert line == {
+            "file": fields[2],
+            "label": label,
+            "class": CLASSES[label],
+            "source_record": record,
+            "source_name": split.names[record] if version == "python" else None,
+            "sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
+            "width": 32,
+            "height": 32,
+        }
+
+
+def test_both_versions_give_the_same_files(prepared):
+    left, right = tree(prepared["python"]), tree(prepared["binary"])
+    assert left.keys() == right.keys()
+    differing = {name for name in left if left[name] != right[name]}
+    assert differing == {
+        "train/manifest.jsonl",  # names of the python version's records
+        "validation/manifest.jsonl",
+        "statistics/statistics.json",  # which archive it was
+    }
+
+
+def test_statistics(prepared, archives, train):
+    statistics = json.loads((prepared["binary"] / "statistics" / "statistics.json").read_text())
+    content = archives["binary"].read_bytes()
+    assert statistics["source"] == {
+        "uri": str(archives["binary"]),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "md5": hashlib.md5(content).hexdigest(),
+        "bytes": len(content),
+    }
+    assert statistics["classes"] == list(CLASSES)
+    assert statistics["image_size"] == [32, 32]
+    pixels = train.pixels[np.isin(train.labels, (8, 48))]
+    of_train = statistics["splits"]["train"]
+    assert of_train["images"] == len(pixels)
+    assert of_train["per_class"] == {"motorcycle": 241, "bicycle": 241}
+    assert of_train["channel_mean"] == pytest.approx(pixels.mean(axis=(0, 2, 3)) / 255, abs=1e-6)
+    assert of_train["channel_std"] == pytest.approx(pixels.std(axis=(0, 2, 3)) / 255, abs=1e-6)
+    luma = np.tensordot(pixels.mean(axis=(2, 3)), [0.299, 0.587, 0.114], axes=1)
+    expected, _ = np.histogram(luma, bins=32, range=(0, 256))
+    assert of_train["brightness_histogram"] == expected.tolist()
+
+
+def test_the_same_bytes_each_time(prepared, archives, tmp_path):
+    prepare(Options(str(archives["python"]), CLASSES, tmp_path / "again"))
+    assert tree(tmp_path / "again") == tree(prepared["python"])
+
+
+def test_draws_samples(prepared):
+    with Image.open(prepared["python"] / "statistics" / "samples.png") as sheet:
+        assert sheet.width > 16 * 64
+        assert sheet.height > 4 * 64
+
+
+@pytest.mark.parametrize(("text", "size"), [("64", (64, 64)), ("24x16", (24, 16))])
+def test_resamples(archives, tmp_path, text, size):
+    arguments = ["--source", str(archives["binary"]), "--classes", "bicycle", "--output-dir", str(tmp_path)]
+    options = parse_options([*arguments, "--image-size", text])
+    assert prepare(options)["image_size"] == list(size)
+    assert {Image.open(path).size for path in (tmp_path / "train").glob("*.png")} == {size}
+    line = lines(tmp_path / "train" / "manifest.jsonl")[0]
+    assert (line["width"], line["height"]) == size
+
+
+def test_any_set_of_classes(archives, tmp_path):
+    statistics = prepare(Options(str(archives["python"]), ("worm", "apple", "castle"), tmp_path))
+    assert statistics["splits"]["validation"]["per_class"] == {"worm": 8, "apple": 8, "castle": 8}
+
+
+def test_replaces_an_earlier_output(archives, tmp_path):
+    prepare(Options(str(archives["python"]), ("apple",), tmp_path))
+    prepare(Options(str(archives["python"]), ("worm",), tmp_path))
+    assert {path.name.split("_")[0] for path in tmp_path.rglob("*.png")} == {"worm", "samples.png"}
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_code_alone_is_enough(archives, tmp_path):
+    """In the job there is nothing but the folder itself, its Python path, and perhaps no ISA-L."""
+    shutil.copytree(
+        ROOT / "processing", tmp_path / "code" / "processing", ignore=shutil.ignore_patterns("__*__")
+    )
+    (tmp_path / "code" / "processing" / "__init__.py").touch()
+    (tmp_path / "code" / "isal.py").write_text("raise ImportError")
+    for part in ("train", "validation", "statistics"):
+        (tmp_path / "output" / part).mkdir(parents=True)
+    options = ["--source", archives["binary"], "--classes", "bicycle", "--output-dir", tmp_path / "output"]
+    completed = subprocess.run(
+        [sys.executable, "-P", "-m", "processing.prepare", *options],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "code"), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+    )
+    assert completed.returncode == 0, completed.stderr
+    assert "train: 241 images (241 bicycle)" in completed.stdout
+    assert len(list((tmp_path / "output" / "train").glob("*.png"))) == 241
+
+
+def test_imports_only_what_the_container_has():
+    code = "import processing.prepare, processing.evaluate, processing.synthetic, sys; print(*sys.modules)"
+    completed = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = {name.partition(".")[0] for name in completed.stdout.split()}
+    assert {"processing", "numpy", "PIL"} <= loaded
+    others = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"processing"}
+    assert not loaded & (others | {"boto3", "botocore", "torch", "pandas", "pydantic", "rich", "typer"})
+
+
+# -- how it fails ------------------------------------------------------------------------------------------
+
+
+MISTAKES = {
+    "unknown class": (["{good}", "bicycle,motorbike"], 'no class "motorbike"; did you mean motorcycle'),
+    "no class": (["{good}", ""], 'no class ""'),
+    "class twice": (["{good}", "worm,worm"], "named twice"),
+    "no image of the class": (["{good}", "bicycle,wolf"], "has no image of wolf in its train split"),
+    "cut": (["{cut}", "bicycle"], "cut.tar.gz is cut short"),
+    "wrong": (["{page}", "bicycle"], "page.tar.gz is not a gzip file"),
+    "not there": (["nowhere.tar.gz", "bicycle"], 'there is no file "nowhere.tar.gz"'),
+    "a folder": (["{folder}", "bicycle"], "is a folder"),
+    "unknown scheme": (["ftp://host/a.tar.gz", "bicycle"], "ftp:// is not read here"),
+    "no key": (["s3://bucket", "bicycle"], "not s3://bucket/key"),
+    "checksum": (["{good}", "bicycle", "--md5", "0" * 32], f"not {'0' * 32}"),
+    "no checksum": (["{good}", "bicycle", "--md5", "xyz"], "--md5 is 32 hexadecimal digits"),
+    "size": (["{good}", "bicycle", "--image-size", "0"], "--image-size is"),
+}
+
+
+@pytest.mark.parametrize(("given", "said"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_sentence(archives, tmp_path, given, said):
+    paths = {"good": archives["python"], "folder": tmp_path}
+    paths |= {name: tmp_path / f"{name}.tar.gz" for name in ("cut", "page")}
+    paths["cut"].write_bytes(archives["python"].read_bytes()[:-1000])
+    paths["page"].write_bytes(b"<html>")
+    source, classes, *more = (word.format(**paths) for word in given)
+    completed = run(
+        "--source", source, "--classes", classes, "--output-dir", tmp_path / "deep" / "out", *more
+    )
+    errors = [line for line in completed.stderr.splitlines() if not line.startswith("reading ")]
+    assert completed.returncode == 1
+    assert len(errors) == 1
+    assert errors[0].startswith("error: ")
+    assert said in errors[0]
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_mistake_becomes_the_exit_message(archives, tmp_path, monkeypatch, capsys):
+    from processing import job
+
+    monkeypatch.setattr(job, "EXIT_MESSAGE", tmp_path / "message")
+    arguments = ["prepare", "--source", str(archives["python"]), "--classes", "ü" * 2000, "--output-dir", "x"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    previous = signal.getsignal(signal.SIGTERM)
+    try:
+        assert job.run(main) == 1
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    message = (tmp_path / "message").read_text()
+    assert message.startswith('CIFAR-100 has no class "ü')
+    assert len(message.encode()) <= 1024
+    assert message[:100] in capsys.readouterr().err
+
+
+def test_keeps_an_earlier_output_when_it_fails(archives, tmp_path):
+    output = tmp_path / "out"
+    prepare(Options(str(archives["python"]), ("apple",), output))
+    before = tree(output)
+    assert run("--source", archives["python"], "--classes", "wolf", "--output-dir", output).returncode == 1
+    assert tree(output) == before
+
+
+def test_keeps_strangers_files(archives, tmp_path):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "thesis.txt").write_text("mine")
+    completed = run("--source", archives["python"], "--classes", "apple", "--output-dir", tmp_path)
+    assert completed.returncode == 1
+    assert "holds files that are not from an earlier run" in completed.stderr
+    assert tree(tmp_path) == {"train/thesis.txt": b"mine"}
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_nothing(archives, tmp_path, name):
+    """The source never ends: a FIFO that is held open."""
+    fifo, output = tmp_path / "slow.tar.gz", tmp_path / "out"
+    os.mkfifo(fifo)
+    command = [sys.executable, "-m", "processing.prepare", "--source", fifo, "--classes", "apple"]
+    job = subprocess.Popen([*command, "--output-dir", output], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    with fifo.open("wb") as pipe:
+        pipe.write(archives["binary"].read_bytes()[:2_000_000])
+        pipe.flush()
+        until = time.monotonic() + 30
+        while not list(output.glob(".staging-*/train/*.png")) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert list(output.glob(".staging-*/train/*.png"))
+        job.send_signal(name)
+        assert job.wait(20) == 128 + name
+    assert "Traceback" not in job.stderr.read()
+    assert not output.exists()
+
+
+def test_removes_what_a_killed_run_left(archives, tmp_path):
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    (tmp_path / f".staging-{killed.pid}" / "train").mkdir(parents=True)
+    running = tmp_path / f".staging-{os.getppid()}"
+    running.mkdir()
+    prepare(Options(str(archives["binary"]), ("apple",), tmp_path))
+    assert list(tmp_path.glob(".staging-*")) == [running]
+
+
+# -- real archives -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real images are not part of the repository")
+def test_real_images_from_both_versions(tmp_path):
+    counts = {}
+    for version in pack.VERSIONS:
+        source = REAL / f"cifar-100-{version}.tar.gz"
+        counts[version] = prepare(Options(str(source), CLASSES, tmp_path / version))["splits"]
+    assert counts["python"] == counts["binary"]
+    assert counts["python"]["train"]["per_class"] == {"motorcycle": 500, "bicycle": 500}
+    left, right = tree(tmp_path / "python"), tree(tmp_path / "binary")
+    assert all(left[name] == right[name] for name in left if name.endswith((".png", ".lst")))
