@@ -19,7 +19,6 @@ import tarfile
 import tempfile
 from collections import deque
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +36,13 @@ class ScriptModeError(Exception):
     exit_code = 1
 
 
-class ExecuteUserScriptError(ScriptModeError):
-    """The script ended with an exit code other than 0."""
+class CalledProcessError(ScriptModeError):
+    """A process ended with an exit code other than 0; `name` is the toolkit's own for what it was doing."""
 
-    def __init__(self, exit_code: int, message: str, command: list[str]) -> None:
+    def __init__(self, name: str, exit_code: int, tail: str, command: list[str]) -> None:
         self.exit_code = exit_code
         super().__init__(
-            f'ExecuteUserScriptError:\nExitCode {exit_code}\nErrorMessage "{message}"\n'
-            f'Command "{shlex.join(command)}"'
+            f'{name}:\nExitCode {exit_code}\nErrorMessage "{tail}"\nCommand "{shlex.join(command)}"'
         )
 
 
@@ -80,7 +78,7 @@ def run() -> None:
     if not (CODE / program).is_file():
         held = ", ".join(sorted(path.name for path in CODE.iterdir())) or "nothing"
         raise ScriptModeError(f"The script {program} is not in {source or CODE}, which holds {held}.")
-    check_requirements(CODE / "requirements.txt")
+    install_requirements(CODE / "requirements.txt")
     arguments = to_arguments(user)
     environment = to_environment(user, own, str(program), arguments)
     execute(to_command(str(program), arguments), environment)
@@ -126,35 +124,14 @@ def fetch_code(source: str) -> None:
             ) from error
 
 
-def check_requirements(path: Path) -> None:
-    """The image would run `pip install -r`. The interpreter here is the user's own: we only look."""
+def install_requirements(path: Path) -> None:
+    """As the image does, with pip; what it installs goes into the container's own layer."""
     if not path.is_file():
         return
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    missing = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        text = line.partition(" #")[0].strip()
-        if not text or text.startswith(("#", "-")):
-            continue
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement as error:
-            raise ScriptModeError(f"requirements.txt: {error}") from error
-        if requirement.marker and not requirement.marker.evaluate():
-            continue
-        try:
-            installed = metadata.version(requirement.name)
-        except metadata.PackageNotFoundError:
-            missing.append(text)
-            continue
-        if not requirement.specifier.contains(installed, prereleases=True):
-            missing.append(f"{text} (installed: {installed})")
-    if missing:
-        raise ScriptModeError(
-            "InstallRequirementsError: requirements.txt asks for what the local interpreter does not have: "
-            f"{', '.join(missing)}. Install it beside scones: {sys.executable} -m pip install …"
-        )
+    command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "-r", path.name]
+    code, tail = follow(command, os.environ)
+    if code:
+        raise CalledProcessError("InstallRequirementsError", code, tail, command)
 
 
 def to_arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
@@ -238,12 +215,22 @@ def count_gpus() -> int:
 
 
 def execute(command: list[str], environment: Mapping[str, str]) -> None:
-    """Runs the script in /opt/ml/code, its output going on as it comes. Raises ExecuteUserScriptError."""
     print("Invoking script with the following command:\n", shlex.join(command), flush=True)
+    code, tail = follow(command, {**os.environ, **environment})
+    if code:
+        raise CalledProcessError("ExecuteUserScriptError", code, tail, command)
+
+
+def follow(command: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
+    """Runs a command in /opt/ml/code, its output going on as it comes.
+
+    Returns its exit code (128 + n after signal n) and the end of what it wrote to stderr, where an
+    exception is named.
+    """
     process = subprocess.Popen(
         command,
         cwd=CODE,
-        env={**os.environ, **environment},
+        env=environment,
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -256,13 +243,7 @@ def execute(command: list[str], environment: Mapping[str, str]) -> None:
         sys.stderr.flush()
         tail.append(line)
     code = process.wait()
-    if code:
-        raise ExecuteUserScriptError(128 - code if code < 0 else code, _error_message(tail), command)
-
-
-def _error_message(tail: deque[str]) -> str:
-    """The end of what the script wrote to stderr: there the exception is named."""
-    return "".join(tail).strip()[-_MESSAGE_CHARACTERS:]
+    return (128 - code if code < 0 else code), "".join(tail).strip()[-_MESSAGE_CHARACTERS:]
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ class ContainerSpec:
         folder: the container's own on the host; `folder/ml` is what it sees as /opt/ml.
         host: its name, such as `algo-1`.
         hosts: all the names of the job's containers, which resolve to the loopback interface.
+        image: a folder with the image's software; what the container writes there is gone afterwards.
     """
 
     command: Sequence[str]
@@ -58,6 +59,7 @@ class ContainerSpec:
     folder: Path
     host: str = "algo-1"
     hosts: Sequence[str] = ("algo-1",)
+    image: Path | None = None
 
     @property
     def opt_ml(self) -> Path:
@@ -115,32 +117,28 @@ class Container:
 
 def _start(spec: ContainerSpec) -> subprocess.Popen[bytes]:
     folder = spec.folder.absolute()
-    work, stash, hosts = folder / "work", folder / "stash", folder / "hosts"
-    for path in (folder / "ml", work, stash, folder / "tmp"):
-        path.mkdir(parents=True, exist_ok=True)
+    for name in ("ml", "work", "tmp", "stash", "layer/upper", "layer/work"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     for name in (_FAILURE, _RUNNING):  # of an earlier run in the same folder
         (folder / name).unlink(missing_ok=True)
     names = " ".join(spec.hosts)
-    hosts.write_text(f"127.0.0.1 localhost {names}\n::1 localhost\n", encoding="ascii")
-    setup = [
-        "sh",
-        _SCRIPT,
-        folder / "ml",
-        stash,
-        hosts,
-        spec.host,
-        work,
-        folder / _FAILURE,
-        folder / _RUNNING,
-    ]
+    (folder / "hosts").write_text(f"127.0.0.1 localhost {names}\n::1 localhost\n", encoding="ascii")
+    setup = ["sh", str(_SCRIPT), str(folder), spec.host, str(spec.image or "")]
     return processes.popen(
-        [*_NAMESPACES, *map(str, setup), *spec.command],
-        env={**spec.environment, "TMPDIR": str(folder / "tmp"), "HOME": str(work)},
+        [*_NAMESPACES, *setup, *spec.command],
+        env={**spec.environment, "TMPDIR": str(folder / "tmp"), "HOME": str(folder / "work")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=folder,
     )
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a container's folder. An overlay leaves a folder in it that nobody may enter."""
+    for locked in folder.rglob("layer/work/work"):
+        locked.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read_lines(descriptor: int, on_line: Callable[[str], None]) -> None:

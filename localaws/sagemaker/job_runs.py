@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import sys
 import threading
 from abc import ABC, abstractmethod
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from localaws.sagemaker.channels import NoDataError
-from localaws.sagemaker.containers import ContainerError, ContainerSpec
+from localaws.sagemaker.containers import ContainerError, ContainerSpec, remove_folder
 from localaws.sagemaker.failures import LastError, algorithm_error
 from localaws.sagemaker.images import Image, ImageRegistryError, UnknownImageError, find_image
 from localaws.sagemaker.job_logs import JobLog
@@ -25,6 +24,7 @@ from localaws.sagemaker.jobs import (
     Stop,
     container_environment,
     run_containers,
+    software,
 )
 from localaws.sagemaker.operations import now, public
 from localaws.sagemaker.service import SageMakerService
@@ -80,7 +80,7 @@ class JobRun(ABC):
                 status, reason = "Failed", INTERRUPTED
             self.finish(status, reason)
         finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_folder(self.folder)
 
     def _outcome(self) -> tuple[str, str]:
         try:
@@ -144,9 +144,9 @@ class JobRun(ABC):
         Raises JobStoppedError when the job was stopped meanwhile; then the containers have ended too.
         """
         hosts = self.hosts()
-        base = container_environment(self.service.stack, sys.executable, len(hosts))
+        variables = container_environment(self.service.stack, sys.executable, len(hosts)) | environment
         specs = [
-            ContainerSpec(tuple(command), base | environment, self.host_folder(host), host, hosts)
+            ContainerSpec(tuple(command), variables, self.host_folder(host), host, hosts, software())
             for host in hosts
         ]
         with self._logs(hosts) as logs:
@@ -271,4 +271,4 @@ def recover(service: SageMakerService, kind: str, end: Callable[[Document], None
     for document in service.store.list(kind):
         if document[f"{kind}Status"] in ("InProgress", "Stopping"):
             announce(service, kind, service.store.update(kind, document[f"{kind}Name"], change))
-    shutil.rmtree(service.stack.root / "jobs" / kind, ignore_errors=True)
+    remove_folder(service.stack.root / "jobs" / kind)

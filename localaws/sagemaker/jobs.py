@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from localaws.stack import Stack
 
 log = logging.getLogger(__name__)
+
+# How this machine reaches the internet and its package index. The server itself keeps NO_PROXY right.
+_NETWORK = re.compile(r"(?i:https?_proxy|no_proxy)|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|PIP_[A-Z_]+")
 
 INTERRUPTED = "InternalServerError: the local AWS was stopped while the job ran"
 
@@ -204,15 +209,26 @@ def _notify(job: Job) -> None:
         job.changed.notify_all()
 
 
+def software() -> Path | None:
+    """The virtual environment that stands for the images' software; None where the system's Python does."""
+    prefix = Path(sys.prefix)
+    return prefix if sys.prefix != sys.base_prefix else None
+
+
 def container_environment(stack: Stack, python: str, hosts: int = 1) -> dict[str, str]:
     """What every container's process sees: a path with our interpreter first, and the way to this stack."""
     environment = stack.child_environment()
     threads = max(1, (os.cpu_count() or 1) // hosts)
-    return environment | {
-        "PATH": f"{Path(python).parent}:{environment.get('PATH', '/usr/local/bin:/usr/bin:/bin')}",
-        "LANG": environment.get("LANG", "C.UTF-8"),
-        "PYTHONUNBUFFERED": "1",
-        # Font lists and the like are made once, not in every container.
-        "XDG_CACHE_HOME": str(stack.folder("cache").absolute()),
-        "OMP_NUM_THREADS": str(threads),
-    }
+    network = {name: value for name, value in os.environ.items() if _NETWORK.fullmatch(name)}
+    return (
+        environment
+        | network
+        | {
+            "PATH": f"{Path(python).parent}:{environment.get('PATH', '/usr/local/bin:/usr/bin:/bin')}",
+            "LANG": environment.get("LANG", "C.UTF-8"),
+            "PYTHONUNBUFFERED": "1",
+            # Font lists and the like are made once, not in every container.
+            "XDG_CACHE_HOME": str(stack.folder("cache").absolute()),
+            "OMP_NUM_THREADS": str(threads),
+        }
+    )

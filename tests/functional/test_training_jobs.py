@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import tarfile
 import time
 import uuid
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -71,13 +73,14 @@ def train(client: Callable[..., Any], bucket: str) -> Callable[..., dict[str, An
     return train
 
 
-def put_code(s3: Any, bucket: str, files: dict[str, str]) -> str:
+def put_code(s3: Any, bucket: str, files: dict[str, str | bytes]) -> str:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name, text in files.items():
+            content = text if isinstance(text, bytes) else text.encode()
             member = tarfile.TarInfo(name)
-            member.size = len(text.encode())
-            archive.addfile(member, io.BytesIO(text.encode()))
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
     key = f"code/{uuid.uuid4().hex}/sourcedir.tar.gz"
     s3.put_object(Bucket=bucket, Key=key, Body=buffer.getvalue())
     return f"s3://{bucket}/{key}"
@@ -216,10 +219,42 @@ def test_a_failure_file_that_says_nothing_gets_the_logs_last_error(train: Any) -
     assert job["FailureReason"] == reason
 
 
+def test_requirements_are_installed_for_the_job_only(client: Callable[..., Any], train: Any) -> None:
+    job = train(
+        "import greeting\nprint(greeting.WORD)\n",
+        files={"requirements.txt": f"--no-index\n./{WHEEL}\n", WHEEL: wheel()},
+    )
+    assert job["TrainingJobStatus"] == "Completed", job
+    assert "hello from the wheel" in log_text(client, job["TrainingJobName"])
+    assert importlib.util.find_spec("greeting") is None
+
+
+WHEEL = "greeting-1.0-py3-none-any.whl"
+
+
+def wheel() -> bytes:
+    """The smallest package that pip installs."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("greeting.py", "WORD = 'hello from the wheel'\n")
+        archive.writestr(
+            "greeting-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n"
+        )
+        archive.writestr(
+            "greeting-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("greeting-1.0.dist-info/RECORD", "")
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("files", "hyperparameters", "reason"),
     [
-        ({"requirements.txt": "no-such-package-of-ours==1.0\n"}, {}, "no-such-package-of-ours==1.0"),
+        (
+            {"requirements.txt": "--no-index\nno-such-package-of-ours==1.0\n"},
+            {},
+            "No matching distribution found for no-such-package-of-ours==1.0",
+        ),
         ({}, {"sagemaker_program": "other.py"}, "The script other.py is not in s3://"),
         ({}, {"sagemaker_submit_directory": "s3://no-such-bucket/x.tar.gz"}, "cannot be fetched"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from localaws.sagemaker.containers import Container, ContainerError, ContainerSpec
+from localaws.sagemaker.containers import Container, ContainerError, ContainerSpec, remove_folder
 from localaws.sagemaker.jobs import Job, Stop, run_containers
 
 PATH = {"PATH": os.environ["PATH"]}
@@ -32,6 +32,22 @@ def test_a_container_sees_its_own_opt_ml_and_leaves_nothing_on_the_host(make):
     assert set(lines) == {path.name for path in before} | {"ml", "red"}
     assert sorted(Path("/opt").iterdir()) == before
     assert Path("/proc/self/mounts").read_text() == mounts
+
+
+def test_what_is_installed_goes_with_the_container(tmp_path):
+    image = tmp_path / "image"
+    (image / "lib").mkdir(parents=True)
+    (image / "lib" / "old").write_text("old\n")
+    script = f"cd {image}/lib; cat old; echo new > new && rm old; ls"
+    spec = ContainerSpec(("sh", "-c", script), PATH, tmp_path / "run", image=image)
+    lines = []
+    assert Container(spec, lines.append).run() == 0
+    # Without overlays the folder is read-only in there, and `ls` still shows what it was.
+    assert lines[0] == "old"
+    assert lines[-1] in ("new", "old")
+    assert [path.name for path in (image / "lib").iterdir()] == ["old"]
+    remove_folder(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_lives_under_opt_still_runs(make):
