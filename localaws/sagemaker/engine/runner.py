@@ -78,7 +78,8 @@ class Runner:
         try:
             return STEP_TYPES[step.type].look(Work(self.context, step, record))
         except (ExpressionError, StepError) as error:
-            return _failure(error)
+            # Final: what the step did is done, and is not done again because its result cannot be read.
+            return Result("Failed", _failure(error).reason)
 
     def _fates(self) -> dict[str, Fate]:
         selection = self.context.execution.get("SelectiveExecutionConfig")

@@ -123,14 +123,18 @@ class FakeSageMaker:
     # --- the interface of the service ---
 
     def call(self, name: str, request: Document) -> Document:
-        check_request(MODEL.operation_model(name), request)
-        if name in HANDLERS and ("Pipeline" in name):
-            return HANDLERS[name](self, request)
+        operation = MODEL.operation_model(name)
+        check_request(operation, request)
+        if "Pipeline" in name:
+            answer = HANDLERS[name](self, request)
+            # An answer must fit its shape as a request must: clients parse it by the same model.
+            check_request(SimpleNamespace(input_shape=operation.output_shape), answer)
+            return answer
         with self.lock:
             if not name.startswith("Describe"):
                 self.calls.append((name, request))
             for kind in JOBS:
-                if name.endswith(kind):
+                if name.endswith(kind) and not name.startswith("List"):
                     return getattr(self, name.removesuffix(kind).lower())(kind, request)
             return getattr(self, f"_{name}")(request)
 
@@ -205,6 +209,20 @@ class FakeSageMaker:
     def _CreateModelPackageGroup(self, request: Document) -> Document:  # noqa: N802
         self.store.put("ModelPackageGroup", request["ModelPackageGroupName"], request)
         return {}
+
+    def _CreateModel(self, request: Document) -> Document:  # noqa: N802
+        self.store.put("Model", request["ModelName"], request)
+        return {}
+
+    def _DescribeModel(self, request: Document) -> Document:  # noqa: N802
+        model = self.store.get("Model", request["ModelName"])
+        if model is None:
+            raise ValidationError("Could not find model.")
+        return model | {"ModelArn": self.stack.arn(f"model/{request['ModelName']}")}
+
+    def _ListTrainingJobsForHyperParameterTuningJob(self, request: Document) -> Document:  # noqa: N802
+        assert (request["SortBy"], request["SortOrder"]) == ("FinalObjectiveMetricValue", "Descending")
+        return {"TrainingJobSummaries": [{"TrainingJobName": "best"}, {"TrainingJobName": "second"}]}
 
     def _CreateModelPackage(self, request: Document) -> Document:  # noqa: N802
         for package in self.store.list("ModelPackage"):

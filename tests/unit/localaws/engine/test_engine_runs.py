@@ -305,3 +305,70 @@ def test_state_changes_are_told(sagemaker, make):
     ends = [detail for name, detail in sagemaker.events if name == kind]
     assert [each["currentPipelineExecutionStatus"] for each in ends] == ["Executing", "Succeeded"]
     assert ends[-1]["pipelineExecutionArn"] == execution.arn
+
+
+def test_a_model_is_made_and_named_in_later_steps(sagemaker, make):
+    container = {"Image": "image", "ModelDataUrl": "s3://bucket/model.tar.gz"}
+    arguments = {"PrimaryContainer": container, "ExecutionRoleArn": "arn:aws:iam::123456789012:role/models"}
+    model = {"Name": "Create", "Type": "Model", "Arguments": arguments}
+    use = make.processing("Use", environment={"MODEL": make.get("Steps.Create.ModelName")})
+    execution = sagemaker.run(make.pipeline(model, use))
+    name = sagemaker.made("CreateModel")[0]["ModelName"]
+    assert name.startswith("pipelines-")
+    assert sagemaker.made("CreateProcessingJob")[0]["Environment"]["MODEL"] == name
+    assert execution.steps["Create"]["Metadata"]["Model"]["Arn"].endswith(f"model/{name}")
+
+
+def test_a_tuning_step_names_its_best_job(sagemaker, make):
+    objective = {"Type": "Maximize", "MetricName": "validation:accuracy"}
+    limits = {"MaxNumberOfTrainingJobs": 4, "MaxParallelTrainingJobs": 2}
+    config = {"Strategy": "Random", "HyperParameterTuningJobObjective": objective, "ResourceLimits": limits}
+    tuning = {"Name": "Tune_it", "Type": "Tuning", "Arguments": {"HyperParameterTuningJobConfig": config}}
+    best = make.join("/", "s3://bucket", make.get("Steps.Tune_it.TrainingJobSummaries[0].TrainingJobName"))
+    execution = sagemaker.run(make.pipeline(tuning, make.processing("Use", inputs=[best])))
+    name = sagemaker.made("CreateHyperParameterTuningJob")[0]["HyperParameterTuningJobName"]
+    assert name.startswith(f"{execution.arn.rpartition('/')[2]}-Tune-it-")
+    assert len(name) <= 32
+    assert execution.steps["Tune_it"]["Metadata"]["TuningJob"]["Arn"].endswith(name)
+    (request,) = sagemaker.made("CreateProcessingJob")
+    assert request["ProcessingInputs"][0]["S3Input"]["S3Uri"] == "s3://bucket/best"
+
+
+def test_a_job_that_somebody_stops_fails_its_step(sagemaker, make):
+    sagemaker.hold("Train")
+    sagemaker.create_pipeline(make.pipeline(make.training("Train")))
+    execution = sagemaker.start()
+    execution.until_step("Train", "Executing")
+    (request,) = sagemaker.made("CreateTrainingJob")
+    sagemaker.call("StopTrainingJob", {"TrainingJobName": request["TrainingJobName"]})
+    execution.wait()
+    assert execution.status == "Failed"
+    assert (
+        f"TrainingJob {request['TrainingJobName']} was stopped" in execution.steps["Train"]["FailureReason"]
+    )
+
+
+def test_steps_are_listed_in_pages_the_last_first(sagemaker, make):
+    names = [f"S{number}" for number in range(5)]
+    steps = [
+        make.processing(name, DependsOn=[names[number - 1]] if number else [])
+        for number, name in enumerate(names)
+    ]
+    execution = sagemaker.run(make.pipeline(*steps))
+    request = {"PipelineExecutionArn": execution.arn, "MaxResults": 2}
+    seen, token = [], {}
+    while token is not None:
+        answer = sagemaker.call("ListPipelineExecutionSteps", request | token)
+        seen.append([step["StepName"] for step in answer["PipelineExecutionSteps"]])
+        token = {"NextToken": answer["NextToken"]} if "NextToken" in answer else None
+    assert seen == [["S4", "S3"], ["S2", "S1"], ["S0"]]
+
+
+def test_a_fault_of_the_engine_ends_the_execution(sagemaker, make, monkeypatch, caplog):
+    def broken(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("localaws.sagemaker.engine.runner.fates", broken)
+    execution = sagemaker.run(make.pipeline(make.processing("Step")))
+    assert execution.describe()["FailureReason"] == "InternalServerError: RuntimeError: a bug"
+    assert "a bug" in caplog.text
