@@ -34,7 +34,8 @@ def wilson_interval(right: int, images: int) -> tuple[float, float]:
     share, spread = right / images, _Z * _Z / images
     middle = (share + spread / 2) / (1 + spread)
     half = math.sqrt(spread * (share * (1 - share) + spread / 4)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # The share itself always lies within; rounding must not deny it.
+    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
 
 
 def calibration(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:

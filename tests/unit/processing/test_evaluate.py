@@ -1,0 +1,364 @@
+"""EvaluateModel with a tiny model package: numpy only, its answers known beforehand."""
+
+import io
+import json
+import math
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from processing import metrics, model_quality
+from processing.evaluate import main
+from processing.job import JobError
+from processing.model_package import open_model
+
+ROOT = Path(__file__).parents[3]
+CLASSES = ("bicycle", "motorcycle")
+
+# The probability of the second class is the image's first red value / 255.
+INFERENCE = """
+import io, json
+import numpy as np
+from PIL import Image
+import helper
+
+def model_fn(model_dir):
+    return json.loads(open(model_dir + "/model.json").read())
+
+def input_fn(body, content_type):
+    assert content_type == "image/png"
+    return np.asarray(Image.open(io.BytesIO(body)))
+
+def predict_fn(data, model):
+    share = helper.share(data)
+    return [1 - share, share]
+
+def output_fn(prediction, accept):
+    assert accept == "application/json"
+    return json.dumps(prediction)
+"""
+HELPER = "def share(data):\n    return float(data[0, 0, 0]) / 255\n"
+
+
+def make_model(folder: Path, inference=INFERENCE, classes=CLASSES, helper=HELPER) -> Path:
+    (folder / "code").mkdir(parents=True)
+    (folder / "code" / "inference.py").write_text(inference)
+    (folder / "code" / "helper.py").write_text(helper)
+    if classes is not None:
+        (folder / "model.json").write_text(json.dumps({"classes": classes}))
+    return folder
+
+
+def pack_model(folder: Path, path: Path) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        for member in sorted(folder.iterdir()):
+            tar.add(member, member.name)
+    return path
+
+
+def make_channel(folder: Path, answers) -> Path:
+    """Images that make the model say `second class with this share`: pairs of label and share * 255."""
+    folder.mkdir(parents=True)
+    lines = []
+    for number, (label, red) in enumerate(answers):
+        pixels = np.full((32, 32, 3), red, np.uint8)
+        Image.fromarray(pixels).save(folder / f"image_{number}.png")
+        lines.append(f"{number}\t{label}\timage_{number}.png\n")
+    (folder / "validation.lst").write_text("".join(lines))
+    return folder
+
+
+# Five bicycles, one taken for a motorcycle; three motorcycles, one taken for a bicycle with more confidence.
+ANSWERS = [(0, 10), (0, 0), (0, 51), (0, 100), (0, 153), (1, 255), (1, 204), (1, 5)]
+
+
+@pytest.fixture
+def model(tmp_path):
+    return make_model(tmp_path / "model")
+
+
+@pytest.fixture
+def data(tmp_path):
+    return make_channel(tmp_path / "validation", ANSWERS)
+
+
+def evaluate(model, data, output, *more) -> dict:
+    main(["--model", str(model), "--data", str(data), "--output-dir", str(output), *more])
+    return json.loads((output / "evaluation.json").read_text())
+
+
+@pytest.mark.parametrize("packed", ["folder", "archive", "folder with the archive"])
+def test_evaluation(tmp_path, model, data, packed):
+    if packed != "folder":
+        (tmp_path / "mounted").mkdir()
+        archive = pack_model(model, tmp_path / "mounted" / "model.tar.gz")
+        model = archive if packed == "archive" else archive.parent
+    result = evaluate(model, data, tmp_path / "out", "--classes", "bicycle,motorcycle")
+    multiclass = result["multiclass_classification_metrics"]
+    assert multiclass["accuracy"]["value"] == 6 / 8
+    assert 0.05 < multiclass["accuracy"]["standard_deviation"] < 0.25
+    assert multiclass["confusion_matrix"] == {
+        "bicycle": {"bicycle": 4, "motorcycle": 1},
+        "motorcycle": {"bicycle": 1, "motorcycle": 2},
+    }
+    assert result["confusion_matrix"] == [[4, 1], [1, 2]]
+    assert result["classes"] == list(CLASSES)
+    assert result["images"] == 8
+    assert result["per_class"]["bicycle"] == {"images": 5, "precision": 4 / 5, "recall": 4 / 5}
+    assert result["per_class"]["motorcycle"] == {"images": 3, "precision": 2 / 3, "recall": 2 / 3}
+    assert result["accuracy_interval"]["low"] == pytest.approx(0.4093, abs=1e-4)
+    assert result["accuracy_interval"]["high"] == pytest.approx(0.9285, abs=1e-4)
+    binary = result["binary_classification_metrics"]
+    assert binary["confusion_matrix"] == {"0": {"0": 4, "1": 1}, "1": {"0": 1, "1": 2}}
+    assert binary["recall"]["value"] == 2 / 3
+    assert binary["false_positive_rate"]["value"] == pytest.approx(1 / 5)
+    assert binary["auc"]["value"] == pytest.approx(11 / 15)
+
+
+def test_calibration(tmp_path, model, data):
+    calibration = evaluate(model, data, tmp_path / "out")["calibration"]
+    shares = np.array([red for _, red in ANSWERS]) / 255
+    confidence = np.maximum(shares, 1 - shares)
+    right = (shares >= 0.5) == np.array([label == 1 for label, _ in ANSWERS])
+    expected = 0.0
+    for part in calibration["bins"]:
+        inside = (confidence >= part["low"]) & ((confidence < part["high"]) | (part["high"] == 1))
+        assert part["images"] == inside.sum()
+        if part["images"]:
+            assert part["accuracy"] == pytest.approx(right[inside].mean())
+            assert part["confidence"] == pytest.approx(confidence[inside].mean())
+            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+        else:
+            assert part["accuracy"] is part["confidence"] is None
+    assert sum(part["images"] for part in calibration["bins"]) == len(ANSWERS)
+    assert calibration["expected_calibration_error"] == pytest.approx(expected)
+
+
+def test_accuracy_by_coverage(tmp_path, model, data):
+    table = evaluate(model, data, tmp_path / "out")["accuracy_by_coverage"]
+    found = {row["threshold"]: (row["coverage"], row["accuracy"]) for row in table}
+    assert found[0.5] == (1.0, 6 / 8)
+    assert found[0.95] == (4 / 8, 3 / 4)
+
+
+def test_predictions_and_picture(tmp_path, model, data):
+    evaluate(model, data, tmp_path / "out")
+    predictions = [
+        json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
+    ]
+    assert [line["predicted"] for line in predictions[:2]] == ["bicycle", "bicycle"]
+    assert predictions[7] == {
+        "file": "image_7.png",
+        "label": 1,
+        "class": "motorcycle",
+        "predicted": "bicycle",
+        "probabilities": [1 - 5 / 255, 5 / 255],
+    }
+    with Image.open(tmp_path / "out" / "worst_mistakes.png") as picture:
+        colours = {picture.getpixel((4 + 30 + n * 136, 4 + 14 + 30))[0] for n in range(2)}
+    assert colours == {5, 153}  # the two that are wrong
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "evaluation.json",
+        "predictions.jsonl",
+        "worst_mistakes.png",
+    ]
+
+
+def test_without_mistakes(tmp_path, model):
+    data = make_channel(tmp_path / "right", [(0, 10), (1, 250)])
+    result = evaluate(model, data, tmp_path / "out")
+    assert result["multiclass_classification_metrics"]["accuracy"] == {
+        "value": 1.0,
+        "standard_deviation": 0.0,
+    }
+    assert (tmp_path / "out" / "worst_mistakes.png").is_file()
+
+
+def test_three_classes(tmp_path):
+    inference = INFERENCE.replace("return [1 - share, share]", "return [1 - share, share / 2, share / 2]")
+    model = make_model(tmp_path / "three", inference, classes=("worm", "apple", "tank"))
+    result = evaluate(model, make_channel(tmp_path / "data", [(0, 0), (1, 255), (2, 255)]), tmp_path / "out")
+    assert result["confusion_matrix"] == [[1, 0, 0], [0, 1, 0], [0, 1, 0]]
+    assert "binary_classification_metrics" not in result
+    assert result["multiclass_classification_metrics"]["weighted_precision"]["value"] == pytest.approx(0.5)
+
+
+def test_two_models_one_after_the_other(tmp_path, data):
+    """Their modules have the same names, and each is to see its own."""
+    png = (data / "image_0.png").read_bytes()
+    right = make_model(tmp_path / "right")
+    wrong = make_model(tmp_path / "wrong", helper="def share(data):\n    return 0.25\n")
+    for folder, expected in ((right, 10 / 255), (wrong, 0.25), (right, 10 / 255)):
+        with open_model(folder) as opened:
+            assert opened.probabilities(png, 2)[1] == pytest.approx(expected)
+    assert not {"inference", "helper"} & set(sys.modules)
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def broken(old, new):
+    return lambda folder: make_model(folder, INFERENCE.replace(old, new))
+
+
+def nameless(folder):
+    make_model(folder, inference=INFERENCE.replace("model.json", "code/names"))
+    (folder / "code" / "names").write_text("[]")
+    (folder / "model.json").unlink()
+    return folder
+
+
+MISTAKES = {
+    "another order of classes": (
+        make_model,
+        ["--classes", "motorcycle,bicycle"],
+        "are bicycle,motorcycle, not",
+    ),
+    "crash": (
+        broken("share = helper", "1 / 0; share = helper"),
+        [],
+        "image_0.png: the model failed: ZeroDiv",
+    ),
+    "no list": (broken("json.dumps(prediction)", "'bicycle'"), [], "answered 'bicycle', not a list"),
+    "too many": (broken("return [1", "return [0, 1"), [], "answered 3 probabilities for 2 classes"),
+    "no distribution": (broken("[1 - share", "[1 + share"), [], "is not a distribution"),
+    "not a number": (broken("1 - share", "float('nan')"), [], "is not a distribution"),
+    "no output_fn": (broken("def output_fn", "def output"), [], "has no output_fn"),
+    "no import": (broken("import helper", "import nowhere"), [], "cannot be imported: ModuleNotFoundError"),
+    "no load": (
+        broken("return json.loads", "1 / 0; return json.loads"),
+        [],
+        "model_fn failed: ZeroDivisionError",
+    ),
+    "no classes": (nameless, [], "give --classes"),
+    "nowhere": (lambda folder: folder, [], "there is no model at"),
+}
+
+
+@pytest.mark.parametrize(("make", "more", "said"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_sentence_and_nothing_is_written(tmp_path, data, make, more, said):
+    folder = make(tmp_path / "model")
+    with pytest.raises(JobError, match=said):
+        evaluate(folder, data, tmp_path / "out", *more)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("", "lists no image"),
+        ("0\t0\n", "line 1 is not index, label and file name"),
+        ("0\tbicycle\timage_0.png\n", "line 1 is not"),
+        ("0\t0\tgone.png\n", 'names "gone.png", which is not there'),
+        ("0\t2\timage_0.png\n", "have label 2, and the model only 2 classes"),
+    ],
+)
+def test_a_channel_that_does_not_fit(tmp_path, model, data, lines, said):
+    (data / "validation.lst").write_text(lines)
+    with pytest.raises(JobError, match=said):
+        evaluate(model, data, tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, None])
+def test_a_model_that_reaches_out_is_refused(tmp_path, data, kind):
+    archive = tmp_path / "model.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        member = tarfile.TarInfo("link" if kind else "../escaped")
+        if kind:
+            member.type, member.linkname = kind, "/etc"
+        tar.addfile(member, io.BytesIO(b""))
+    with pytest.raises(JobError, match=r"model.tar.gz is refused: .*(link|escaped)"):
+        evaluate(archive, data, tmp_path / "out")
+    assert not (tmp_path / "escaped").exists()
+
+
+def test_a_cut_model(tmp_path, model, data):
+    archive = pack_model(model, tmp_path / "model.tar.gz")
+    archive.write_bytes(archive.read_bytes()[:-100])
+    with pytest.raises(JobError, match="cannot be unpacked"):
+        evaluate(archive, data, tmp_path / "out")
+
+
+def test_as_a_job(tmp_path, model, data):
+    command = [sys.executable, "-m", "processing.evaluate", "--model", model, "--data", data]
+    completed = subprocess.run(
+        [*command, "--output-dir", tmp_path / "out"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert completed.stdout.startswith("accuracy 0.7500 on 8 images (95 % interval 0.4093 to 0.9285)")
+    completed = subprocess.run(
+        [*command, "--output-dir", tmp_path / "no", "--classes", "worm"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert completed.returncode == 1
+    assert completed.stderr == "error: the model's classes are bicycle,motorcycle, not worm\n"
+
+
+# -- the numbers themselves --------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 2000).flatmap(lambda images: st.tuples(st.integers(0, images), st.just(images))))
+def test_wilson_interval(case):
+    """Its ends are where the share that was seen is as far off as the normal distribution allows at 95 %."""
+    right, images = case
+    share, quantile = right / images, NormalDist().inv_cdf(0.975)
+    low, high = metrics.wilson_interval(right, images)
+    assert 0 <= low <= share <= high <= 1
+    for end in (low, high):
+        assert abs(share - end) == pytest.approx(quantile * math.sqrt(end * (1 - end) / images), abs=1e-7)
+
+
+@st.composite
+def answers(draw):
+    images, classes = draw(st.integers(2, 30)), draw(st.integers(2, 4))
+    labels = np.array(draw(st.lists(st.integers(0, classes - 1), min_size=images, max_size=images)))
+    weights = draw(st.lists(st.integers(1, 9), min_size=images * classes, max_size=images * classes))
+    table = np.array(weights, float).reshape(images, classes)
+    return labels, table / table.sum(axis=1, keepdims=True)
+
+
+@settings(deadline=None, max_examples=50)
+@given(answers())
+def test_agrees_with_scikit_learn(case):
+    sklearn = pytest.importorskip("sklearn.metrics")
+    labels, probabilities = case
+    classes = probabilities.shape[1]
+    predicted = probabilities.argmax(axis=1)
+    names = [str(n) for n in range(classes)]
+    found = model_quality.multiclass(labels, probabilities, names)
+    kwargs = {"average": "weighted", "zero_division": 0, "labels": range(classes)}
+    assert found["accuracy"]["value"] == pytest.approx(sklearn.accuracy_score(labels, predicted))
+    assert found["weighted_recall"]["value"] == pytest.approx(
+        sklearn.recall_score(labels, predicted, **kwargs)
+    )
+    precision = sklearn.precision_score(labels, predicted, **kwargs)
+    assert found["weighted_precision"]["value"] == pytest.approx(precision)
+    for name, beta in model_quality.BETAS.items():
+        expected = sklearn.fbeta_score(labels, predicted, beta=beta, **kwargs)
+        assert found[f"weighted_{name}"]["value"] == pytest.approx(expected)
+    if classes == 2 and len(set(labels)) == 2:
+        binary = model_quality.binary(labels, probabilities)
+        assert binary["auc"]["value"] == pytest.approx(sklearn.roc_auc_score(labels, probabilities[:, 1]))
+        assert binary["recall"]["value"] == pytest.approx(
+            sklearn.recall_score(labels, predicted, zero_division=0)
+        )
+        curve = binary["receiver_operating_characteristic_curve"]
+        fpr, tpr, _ = sklearn.roc_curve(labels, probabilities[:, 1], drop_intermediate=False)
+        assert curve["false_positive_rates"] == pytest.approx(fpr.tolist())
+        assert curve["true_positive_rates"] == pytest.approx(tpr.tolist())
+
+
+def test_the_deviation_of_accuracy_is_the_binomial_one():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, 400)
+    share = np.where(rng.random(400) < 0.9, labels, 1 - labels) * 0.8 + 0.1
+    found = model_quality.multiclass(labels, np.stack([1 - share, share], axis=1), CLASSES)["accuracy"]
+    expected = math.sqrt(found["value"] * (1 - found["value"]) / 400)
+    assert found["standard_deviation"] == pytest.approx(expected, rel=0.15)
