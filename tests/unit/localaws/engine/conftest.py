@@ -152,7 +152,7 @@ class FakeSageMaker:
         if self.store.get(kind, name):
             raise AssertionError(f"{kind} {name} is made twice")
         arn = self.stack.arn(f"{_hyphens(kind)}/{name}")
-        status, reason = self.scripts[step].pop(0) if self.scripts[step] else ("Completed", "")
+        status, reason = self.scripts[step][0] if self.scripts[step] else ("Completed", "")
         document = request | {f"{kind}Arn": arn, f"{kind}Status": status, "FailureReason": reason or None}
         if step in self.held:
             document |= {f"{kind}Status": "InProgress", "_Then": (status, reason)}
@@ -160,6 +160,7 @@ class FakeSageMaker:
             folder = f"{request['OutputDataConfig']['S3OutputPath']}/{name}/output/model.tar.gz"
             document["ModelArtifacts"] = {"S3ModelArtifacts": folder}
         self.store.put(kind, name, document)
+        del self.scripts[step][:1]  # only now: a kill in the line before made no job
         return {f"{kind}Arn": arn}
 
     def describe(self, kind: str, request: Document) -> Document:
