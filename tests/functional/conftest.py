@@ -7,7 +7,9 @@ def test_something(client):
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -55,3 +57,32 @@ def make_client(endpoint_url: str, service: str, **config: Any) -> Any:
         aws_access_key_id="local", aws_secret_access_key="local", region_name="us-east-1"
     )
     return session.client(service, endpoint_url=endpoint_url, config=Config(**config))
+
+
+class OwnAws:
+    """A local AWS of a test's own, which it may kill and start again."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self.start()
+
+    def client(self, service: str, **config: Any) -> Any:
+        return make_client(self.running.endpoint_url, service, **config)
+
+    def start(self) -> None:
+        self.running = control.up(self.state_dir)
+
+    def kill(self) -> None:
+        os.kill(self.running.pid, signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Killed, not stopped."""
+        self.kill()
+        self.start()
+
+
+@pytest.fixture
+def own_aws(tmp_path: Path) -> Iterator[OwnAws]:
+    made = OwnAws(tmp_path / "state")
+    yield made
+    control.down(made.state_dir)
