@@ -1,8 +1,10 @@
 """Random changes to a batch of images that leave the class as it is, all on tensors.
 
 Images are float [N, 3, H, W] in 0..1. Every random number comes from the given generator, so that a seed
-decides them. `strength` scales how far a change may go; 0 leaves the images as they are.
+decides them. `strength` scales how far a change may go.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
@@ -84,10 +86,20 @@ def mixup(images: Tensor, targets: Tensor, alpha: float, generator: Generator) -
     return images.lerp(images[order], share), targets.lerp(targets[order], share)
 
 
-def augment(images: Tensor, strength: float, generator: Generator) -> Tensor:
-    """The changes of one training batch: flip, affine, colour, cutout."""
-    images = flip(images, generator)
-    if strength <= 0:
-        return images
-    images = colour(affine(images, strength, generator), strength, generator)
-    return cutout(images, round(images.shape[-1] / 4 * strength), generator)
+@dataclass(frozen=True)
+class Augmentation:
+    """The changes of a training batch, each with its strength."""
+
+    flip: bool = True
+    affine: float = 1.0
+    colour: float = 1.0
+    cutout: float = 0.25
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        if self.flip:
+            images = flip(images, generator)
+        if self.affine:
+            images = affine(images, self.affine, generator)
+        if self.colour:
+            images = colour(images, self.colour, generator)
+        return cutout(images, round(images.shape[-1] * self.cutout), generator)

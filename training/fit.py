@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
-    from training.augment import augment, mixup
+    from training.augment import Augmentation, mixup
     from training.data import Channel
     from training.model import Network, logits
     from training.recipe import Recipe
 else:
-    from augment import augment, mixup
+    from augment import Augmentation, mixup
     from data import Channel
     from model import Network, logits
     from recipe import Recipe
@@ -132,12 +132,18 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe, self.train, self.classes, self.device = recipe, train, classes, device
         self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.augment = Augmentation(
+            flip=recipe.flip,
+            affine=recipe.affine * recipe.augmentation,
+            colour=recipe.colour * recipe.augmentation,
+            cutout=min(recipe.cutout * recipe.augmentation, 1.0),
+        )
         self.batch_size = min(recipe.batch_size, len(train))
         self.steps = max(len(train) // self.batch_size, 1)
         self.epoch, self.step, self.loss_sum, self.right = 0, 0, 0.0, 0
         self.order = torch.empty(0, dtype=torch.int64)
         self.network = Network(classes, recipe.width)
-        self.network.fit_to(train.images)
+        self.network.fit_to(train.images, whitening=recipe.whitening)
         self.network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = MovingAverage(self.network, recipe.ema)
         self.optimiser = torch.optim.AdamW(
@@ -161,7 +167,7 @@ class Trainer:
     def _batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         pixels = self.train.images[indices].float() / 255
         targets = functional.one_hot(self.train.labels[indices], self.classes).float()
-        pixels = augment(pixels, self.recipe.augmentation, self.generator)
+        pixels = self.augment(pixels, self.generator)
         pixels, targets = mixup(pixels, targets, self.recipe.mixup, self.generator)
         return pixels.to(self.device, memory_format=torch.channels_last), targets.to(self.device)
 

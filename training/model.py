@@ -20,6 +20,8 @@ WEIGHTS = "model.pt"
 CARD = "model.json"
 # Numbers in a patch of 2x2 RGB pixels.
 PATCH = 12
+# Three stages halve an image that the first layer has narrowed by one.
+MINIMUM_SIDE = 9
 # Added to the variances, so that directions that hold nothing but noise are not blown up.
 WHITENING_FLOOR = 0.05
 
@@ -91,7 +93,6 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.full((1, 3, 1, 1), 0.5))
         self.register_buffer("std", torch.full((1, 3, 1, 1), 0.25))
         self.whiten = nn.Conv2d(3, 2 * PATCH, 2)
-        self.whiten.weight.requires_grad_(False)
         stages: list[nn.Module] = []
         inputs = 2 * PATCH
         for channels in (width, 4 * width, 4 * width):
@@ -106,20 +107,24 @@ class Network(nn.Module):
         return self.head(self.stages(x).amax(dim=(2, 3)))
 
     @torch.no_grad()
-    def fit_to(self, images: Tensor) -> None:
-        """Sets means, deviations and the whitening layer from uint8 training images [N, 3, H, W].
+    def fit_to(self, images: Tensor, *, whitening: bool = True) -> None:
+        """Sets means, deviations and the first layer from uint8 training images [N, 3, H, W].
 
-        The filters are the patches' principal directions, each divided by the deviation along it, and
-        the same negated, so that the GELU behind them loses nothing.
+        Without `whitening` the first layer is left to be trained. With it, its filters are the patches'
+        principal directions, each divided by the deviation along it, and the same negated, so that the
+        GELU behind them loses nothing.
         """
         pixels = images.float() / 255
         self.mean.copy_(pixels.mean(dim=(0, 2, 3)).view(1, 3, 1, 1))
         self.std.copy_(pixels.std(dim=(0, 2, 3)).clamp_min(1e-3).view(1, 3, 1, 1))
+        if not whitening:
+            return
         normal = (pixels - self.mean) / self.std
         patches = normal.unfold(2, 2, 2).unfold(3, 2, 2).permute(0, 2, 3, 1, 4, 5).reshape(-1, PATCH)
         variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
         filters = (directions / (variances + WHITENING_FLOOR).sqrt()).T.reshape(PATCH, 3, 2, 2)
         self.whiten.weight.copy_(torch.cat([filters, -filters]))
+        self.whiten.weight.requires_grad_(False)
 
 
 def logits(network: nn.Module, images: Tensor, *, flip_average: bool) -> Tensor:

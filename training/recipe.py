@@ -2,7 +2,7 @@
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -11,58 +11,63 @@ class HyperparameterError(Exception):
     """A hyperparameter that is unknown, mistyped or out of range."""
 
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+def _option(default: Any, text: str, *, low: float = 0, high: float = 0, choices: Sequence[str] = ()) -> Any:
+    return field(
+        default=default, metadata={"help": text, "low": low, "high": high, "choices": tuple(choices)}
+    )
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. Each field is a hyperparameter of the training job, spelled with dashes there."""
+    """How to train. Each field is a hyperparameter of the training job, spelled with dashes there.
+
+    `docs/training.md` says what each ingredient is worth.
+    """
 
     classes: str = _option(
         "bicycle,motorcycle", "class names in the order of their labels, separated by commas"
     )
-    epochs: int = _option(32, "passes over the training images")
-    learning_rate: float = _option(0.004, "highest learning rate of the one-cycle schedule")
-    batch_size: int = _option(50, "images a step")
-    weight_decay: float = _option(0.05, "AdamW's decoupled weight decay")
-    seed: int = _option(0, "decides every random number of the run")
+    epochs: int = _option(32, "passes over the training images", low=1, high=10_000)
+    learning_rate: float = _option(
+        0.004, "highest learning rate of the one-cycle schedule", low=1e-8, high=10
+    )
+    batch_size: int = _option(50, "images a step", low=2, high=65_536)
+    weight_decay: float = _option(0.05, "AdamW's decoupled weight decay", high=10)
+    seed: int = _option(0, "decides every random number of the run", high=2**63 - 1)
     width: int = _option(
-        32, "channels of the first stage; the second and third have twice and four times as many"
+        48, "channels of the first stage; the others have four times as many", low=1, high=1024
     )
-    augmentation: float = _option(
-        1.0, "strength of the random changes to training images; 0 leaves only flips"
+    whitening: bool = _option(True, "compute the first layer from the images' patches instead of training it")
+    augmentation: float = _option(1.0, "multiplies the strength of affine, colour and cutout", high=4)
+    flip: bool = _option(True, "mirror half of the training images")
+    affine: float = _option(1.0, "strength of rotation, scaling, shear and shift; 0: none", high=4)
+    colour: float = _option(
+        1.0, "strength of changes of brightness, contrast and saturation; 0: none", high=2
     )
-    mixup: float = _option(0.2, "Beta distribution's parameter for blending pairs of images; 0 blends none")
-    label_smoothing: float = _option(0.1, "share of the target that is spread over all classes")
-    ema: float = _option(0.98, "decay a step of the moving average of the weights; 0 keeps no average")
+    cutout: float = _option(0.25, "side of the greyed-out square as a share of the image's; 0: none", high=1)
+    mixup: float = _option(
+        0.2, "Beta distribution's parameter for blending pairs of images; 0: none", high=10
+    )
+    label_smoothing: float = _option(0.1, "share of the target that is spread over all classes", high=0.9)
+    ema: float = _option(
+        0.98, "decay a step of the moving average of the weights; 0: no average", high=0.99999
+    )
     flip_average: bool = _option(True, "average the logits of an image and its mirror image when predicting")
+    calibration_folds: int = _option(2, "folds of the cross-validation that calibrates; 0: none", high=100)
     patience: int = _option(
-        0, "epochs without a lower training loss after which to stop; 0 never stops early"
+        0, "epochs without a lower training loss after which to stop; 0: never stop early", high=10_000
     )
-    precision: str = _option("auto", "auto, float32, bfloat16 or float16: what convolutions are trained in")
-    calibration_folds: int = _option(
-        2, "folds of the cross-validation that calibrates the confidences; 0: none"
+    precision: str = _option(
+        "auto", "what convolutions are trained in", choices=("auto", "float32", "bfloat16", "float16")
     )
-    threads: int = _option(0, "CPU threads; 0 takes all that the job may use")
+    threads: int = _option(0, "CPU threads; 0: all that the job may use", high=1024)
 
 
-RANGES = {
-    "epochs": (1, 10_000),
-    "learning_rate": (1e-8, 10.0),
-    "batch_size": (2, 65_536),
-    "weight_decay": (0.0, 10.0),
-    "seed": (0, 2**63 - 1),
-    "width": (1, 1024),
-    "augmentation": (0.0, 4.0),
-    "mixup": (0.0, 10.0),
-    "label_smoothing": (0.0, 0.9),
-    "ema": (0.0, 0.99999),
-    "patience": (0, 10_000),
-    "calibration_folds": (0, 100),
-    "threads": (0, 1024),
+# What `--preset` changes of the defaults; a hyperparameter that is given as well wins.
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "fast": {"epochs": 16, "width": 32, "calibration_folds": 0},
 }
-CHOICES = {"precision": ("auto", "float32", "bfloat16", "float16")}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -81,41 +86,41 @@ def boolean(text: str) -> bool:
 
 
 def parser() -> argparse.ArgumentParser:
-    """A command line with an option for each field of Recipe."""
+    """A command line with an option for each field of Recipe, and the preset."""
     result = _Parser(prog="train.py", description="Trains the image classifier.", allow_abbrev=False)
+    result.add_argument("--preset", choices=tuple(PRESETS), default="default", help="another set of defaults")
     for option in dataclasses.fields(Recipe):
         kind: Any = boolean if option.type is bool else option.type
+        notes = [*option.metadata["choices"], f"default: {option.default}"]
+        note = f"{option.metadata['help']} ({', '.join(notes)})"
+        # Suppressed, so that what was given can be told from what was not: presets stand between.
         result.add_argument(
-            "--" + option.name.replace("_", "-"),
-            type=kind,
-            default=option.default,
-            help=f"{option.metadata['help']} (default: {option.default})",
+            "--" + option.name.replace("_", "-"), type=kind, default=argparse.SUPPRESS, help=note
         )
     return result
 
 
 def check(recipe: Recipe) -> Recipe:
-    """The recipe itself; raises HyperparameterError if a number is out of its range."""
-    for name, (low, high) in RANGES.items():
-        value = getattr(recipe, name)
-        if not low <= value <= high:
+    """The recipe itself; raises HyperparameterError if a value is out of its range."""
+    for option in dataclasses.fields(recipe):
+        name, value, limits = option.name.replace("_", "-"), getattr(recipe, option.name), option.metadata
+        if limits["choices"] and value not in limits["choices"]:
+            raise HyperparameterError(f"{name} must be one of {', '.join(limits['choices'])}, not {value!r}")
+        # Written so that a NaN is refused too.
+        if limits["high"] and not limits["low"] <= value <= limits["high"]:
             raise HyperparameterError(
-                f"{name.replace('_', '-')} must be between {low} and {high}, not {value}"
+                f"{name} must be between {limits['low']} and {limits['high']}, not {value}"
             )
     if recipe.calibration_folds == 1:
         raise HyperparameterError("calibration-folds must be 0 or at least 2, not 1")
-    for name, choices in CHOICES.items():
-        if (value := getattr(recipe, name)) not in choices:
-            raise HyperparameterError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
     return recipe
 
 
+def make(preset: str = "default", given: Mapping[str, Any] | None = None) -> Recipe:
+    """The defaults, changed by the preset, changed by what was given. Raises HyperparameterError."""
+    return check(Recipe(**{**PRESETS[preset], **(given or {})}))
+
+
 def from_namespace(values: argparse.Namespace) -> Recipe:
-    return check(
-        Recipe(**{option.name: getattr(values, option.name) for option in dataclasses.fields(Recipe)})
-    )
-
-
-def parse(arguments: Sequence[str]) -> Recipe:
-    """A recipe from hyperparameters alone; raises HyperparameterError."""
-    return from_namespace(parser().parse_args(arguments))
+    known = {option.name for option in dataclasses.fields(Recipe)}
+    return make(values.preset, {name: value for name, value in vars(values).items() if name in known})

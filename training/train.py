@@ -22,13 +22,13 @@ if TYPE_CHECKING or __package__:  # a package in the repository, flat files in t
     from training.data import Channel, ChannelError, read_channel
     from training.fit import DivergedError, Run, Trainer
     from training.job import Job
-    from training.model import class_names
+    from training.model import MINIMUM_SIDE, class_names
 else:
     import recipe as recipes
     from data import Channel, ChannelError, read_channel
     from fit import DivergedError, Run, Trainer
     from job import Job
-    from model import class_names
+    from model import MINIMUM_SIDE, class_names
 
 # 128 + SIGTERM, as a shell reports a process that the signal ended.
 TERMINATED = 143
@@ -98,6 +98,11 @@ def read_channels(options: argparse.Namespace, classes: int) -> tuple[Channel, C
             )
     train = read_channel(options.train, classes)
     size = (train.images.shape[3], train.images.shape[2])
+    if min(size) < MINIMUM_SIDE:
+        raise ChannelError(
+            f"the train channel's images have {size[0]} x {size[1]} pixels; the network needs a side of at "
+            f"least {MINIMUM_SIDE}: prepare them with a larger --image-size"
+        )
     validation = read_channel(options.validation, classes, size)
     missing = set(range(classes)) - set(train.labels.tolist())
     if missing:

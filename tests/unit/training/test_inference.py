@@ -154,6 +154,7 @@ def test_pickled_array_is_refused():
         inference.input_fn(npy(np.array([object()], dtype=object)), "application/x-npy")
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("size", [(10_000, 9_000), (16_000, 12_000)])
 def test_too_large_is_refused_before_it_is_decoded(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
     """Small bodies that would need hundreds of megabytes and more; decoding is Pillow's `load`."""

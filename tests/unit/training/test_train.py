@@ -209,6 +209,7 @@ def test_users_mistake_is_one_sentence(
         (lambda train: (train / "train.lst").write_text(""), "lists no images"),
         (lambda train: (train / "train.lst").write_text("0 1 a.png\n"), "train.lst line 1: index, label"),
         (lambda train: (train / "train.lst").write_text("0\t7\t0001.png\n"), "label 7 is outside 0..1"),
+        (lambda train: Image.new("RGB", (8, 40)).save(train / "0000.png"), "have 8 x 40 pixels"),
         (lambda train: (train / "0003.png").unlink(), "0003.png is missing"),
         (lambda train: (train / "0003.png").write_bytes(b"GIF"), "0003.png cannot be read"),
         (lambda train: (train / "train.lst").write_text("0\t0\t../../secret.png\n"), "outside the channel"),
