@@ -22,7 +22,7 @@ class Source:
     """Where a channel's or an input's data come from.
 
     Attributes:
-        data_type: `S3Prefix`, `ManifestFile` or `AugmentedManifestFile`.
+        data_type: `S3Prefix` or `ManifestFile`.
         sharded: each host gets its share of the objects (ShardedByS3Key), instead of all.
     """
 
@@ -59,8 +59,6 @@ def list_objects(transfers: Transfers, source: Source) -> list[tuple[Location, s
     location = parse_uri(source.uri)
     if source.data_type == "ManifestFile":
         return _manifest(transfers, location)
-    if source.data_type == "AugmentedManifestFile":
-        return [(location, PurePosixPath(location.key).name)]
     keys = transfers.keys(location)
     return [(Location(location.bucket, key), file_name(key, location.key)) for key in keys]
 

@@ -14,6 +14,7 @@ fail() {
 mount -t proc proc /proc 2>/dev/null
 hostname "$name" 2>/dev/null
 mount --bind "$folder/hosts" /etc/hosts 2>/dev/null
+ip link set lo up 2>/dev/null # in a network of its own it is down at first
 
 if [ ! -d /opt/ml ]; then
     # A mount point cannot be made on the host: cover /opt by a folder in memory that shows the same

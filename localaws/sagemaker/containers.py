@@ -1,7 +1,7 @@
 """A container without Docker: a process in namespaces of its own, in which /opt/ml is its own folder.
 
 `unshare` (util-linux) makes a user, mount, host-name and process namespace; `container.sh` mounts what is
-needed inside them. Nothing of that is seen on the host. The network is the host's.
+needed inside them. Nothing of that is seen on the host. The network is the host's, or none.
 
 When `unshare` ends, `--kill-child` has the kernel kill process 1 of the namespace, and with it all others in
 there. That it ends with the server is what `localaws.processes` sees to.
@@ -51,6 +51,7 @@ class ContainerSpec:
         folder: the container's own on the host; `folder/ml` is what it sees as /opt/ml.
         host: its name, such as `algo-1`.
         hosts: all the names of the job's containers, which resolve to the loopback interface.
+        network: whether it has the host's network; without it only a loopback interface of its own.
         image: a folder with the image's software; what the container writes there is gone afterwards.
     """
 
@@ -60,6 +61,7 @@ class ContainerSpec:
     host: str = "algo-1"
     hosts: Sequence[str] = ("algo-1",)
     image: Path | None = None
+    network: bool = True
 
     @property
     def opt_ml(self) -> Path:
@@ -125,7 +127,7 @@ def _start(spec: ContainerSpec) -> subprocess.Popen[bytes]:
     (folder / "hosts").write_text(f"127.0.0.1 localhost {names}\n::1 localhost\n", encoding="ascii")
     setup = ["sh", str(_SCRIPT), str(folder), spec.host, str(spec.image or "")]
     return processes.popen(
-        [*_NAMESPACES, *setup, *spec.command],
+        [*_NAMESPACES, *([] if spec.network else ["--net"]), *setup, *spec.command],
         env={**spec.environment, "TMPDIR": str(folder / "tmp"), "HOME": str(folder / "work")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

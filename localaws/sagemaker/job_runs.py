@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -72,6 +71,10 @@ class JobRun(ABC):
     def hosts(self) -> list[str]:
         """`algo-1`, `algo-2`, …"""
 
+    @abstractmethod
+    def isolated(self) -> bool:
+        """Whether the containers have no network (EnableNetworkIsolation)."""
+
     def run(self) -> None:
         """Runs the job and writes its last state, whatever happens; its folder is gone afterwards."""
         try:
@@ -115,14 +118,16 @@ class JobRun(ABC):
         """Adds the last times and statuses to the document."""
 
     def update(self, change: Callable[[Document], None]) -> None:
-        """Alters the document, and tells of it."""
+        """Alters the document, and tells of a new state."""
+        before = _state(self.document)
 
         def stamped(document: Document) -> None:
             change(document)
             document["LastModifiedTime"] = now()
 
         self.document = self.service.store.update(self.kind, self.name, stamped)
-        announce(self.service, self.kind, self.document)
+        if _state(self.document) != before:
+            announce(self.service, self.kind, self.document)
 
     def image(self, uri: str) -> Image:
         return find_image(self.service.stack, uri)
@@ -146,7 +151,9 @@ class JobRun(ABC):
         hosts = self.hosts()
         variables = container_environment(self.service.stack, sys.executable, len(hosts)) | environment
         specs = [
-            ContainerSpec(tuple(command), variables, self.host_folder(host), host, hosts, software())
+            ContainerSpec(
+                command, variables, self.host_folder(host), host, hosts, software(), not self.isolated()
+            )
             for host in hosts
         ]
         with self._logs(hosts) as logs:
@@ -192,59 +199,8 @@ def own_entry_point(specification: Document, image: Image, use: str) -> list[str
     return command
 
 
-class FolderSync:
-    """Uploads what changes in folders while a job runs: checkpoints, and outputs in Continuous mode."""
-
-    def __init__(self, pairs: Sequence[tuple[Path, Any]], transfers: Transfers, seconds: float = 5.0) -> None:
-        self._pairs = pairs
-        self._transfers = transfers
-        self._seen: dict[Path, tuple[int, int]] = {}
-        self._over = threading.Event()
-        self._seconds = seconds
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Uploads every few seconds while the block runs, and once more after it."""
-        if not self._pairs:
-            yield
-            return
-        thread = threading.Thread(target=self._repeat, name="sync", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            thread.join()
-            self._upload()
-
-    def note(self) -> None:
-        """Takes what is there now as already uploaded."""
-        self._seen = {path: _stamp(path) for path, _ in self._files()}
-
-    def _repeat(self) -> None:
-        while not self._over.wait(self._seconds):
-            try:
-                self._upload()
-            except (TransferError, FileNotFoundError) as error:
-                log.warning("sync: %s; trying again in %.0f s", error, self._seconds)
-
-    def _files(self) -> Iterator[tuple[Path, Any]]:
-        from localaws.sagemaker.transfers import files_below
-
-        for folder, target in self._pairs:
-            for path in files_below(folder):
-                yield path, target.join(path.relative_to(folder).as_posix())
-
-    def _upload(self) -> None:
-        changed = [(path, place) for path, place in self._files() if self._seen.get(path) != _stamp(path)]
-        stamps = {path: _stamp(path) for path, _ in changed}
-        self._transfers.upload(changed)
-        self._seen |= stamps
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
+def _state(document: Document) -> list[str]:
+    return [value for key, value in sorted(document.items()) if key.endswith("Status")]
 
 
 def announce(service: SageMakerService, kind: str, document: Document) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from localaws.sagemaker.channels import Source, fetch
 from localaws.sagemaker.failures import read_message
-from localaws.sagemaker.job_runs import Document, FolderSync, JobRun, own_entry_point
+from localaws.sagemaker.folder_sync import FolderSync
+from localaws.sagemaker.job_runs import Document, JobRun, own_entry_point
 from localaws.sagemaker.jobs import Stop
 from localaws.sagemaker.operations import now, public
 from localaws.sagemaker.transfers import Location, parse_uri
@@ -29,6 +30,9 @@ class ProcessingRun(JobRun):
     def hosts(self) -> list[str]:
         count = self.document["ProcessingResources"]["ClusterConfig"]["InstanceCount"]
         return [f"algo-{number}" for number in range(1, count + 1)]
+
+    def isolated(self) -> bool:
+        return bool((self.document.get("NetworkConfig") or {}).get("EnableNetworkIsolation"))
 
     def execute(self) -> None:
         hosts = self.hosts()

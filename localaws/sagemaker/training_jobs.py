@@ -9,7 +9,8 @@ from localaws.sagemaker.metrics import check_definitions
 from localaws.sagemaker.operations import now, operation, page, public, tags_of
 from localaws.sagemaker.service import SageMakerService, described
 from localaws.sagemaker.tags import drop_tags, set_tags
-from localaws.sagemaker.training_run import KIND, TrainingRun, artifacts, end, enter
+from localaws.sagemaker.training_document import artifacts, end, enter
+from localaws.sagemaker.training_run import KIND, TrainingRun
 
 _DAY = 86_400
 
@@ -156,10 +157,11 @@ def _check(request: Document) -> None:
                 f"Channel names must be unique; {name!r} is there {names.count(name)} times."
             )
     for channel in request.get("InputDataConfig") or []:
-        if "S3DataSource" not in channel["DataSource"]:
+        source = channel["DataSource"].get("S3DataSource") or {}
+        if source.get("S3DataType") not in ("S3Prefix", "ManifestFile"):
             raise ValidationError(
-                f"The channel {channel['ChannelName']!r} has no S3DataSource: "
-                "the local SageMaker reads S3 only."
+                f"The channel {channel['ChannelName']!r} needs an S3DataSource of type S3Prefix or "
+                "ManifestFile: the local SageMaker reads no other."
             )
     path = (request.get("CheckpointConfig") or {}).get("LocalPath") or "/opt/ml/checkpoints"
     if not path.startswith("/opt/ml/") or ".." in path.split("/"):

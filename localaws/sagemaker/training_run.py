@@ -6,84 +6,35 @@ Source: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training
 from __future__ import annotations
 
 import logging
-import math
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localaws.sagemaker.channels import Source, fetch
+from localaws.sagemaker.channels import NoDataError, fetch, list_objects
 from localaws.sagemaker.failures import read_message
-from localaws.sagemaker.job_runs import Document, FolderSync, JobRun, own_entry_point
+from localaws.sagemaker.folder_sync import FolderSync
+from localaws.sagemaker.job_runs import Document, JobRun, own_entry_point
 from localaws.sagemaker.jobs import JobStoppedError, Stop
 from localaws.sagemaker.metrics import Metrics
 from localaws.sagemaker.operations import now
+from localaws.sagemaker.pipe_mode import PipeChannel, feeding
+from localaws.sagemaker.training_document import (
+    artifacts,
+    channel_hosts,
+    end,
+    enter,
+    hosts_of,
+    input_data_config,
+    input_mode,
+    resource_config,
+    source_of,
+)
 from localaws.sagemaker.transfers import Location, files_below, parse_uri
 
 KIND = "TrainingJob"
 log = logging.getLogger(__name__)
-
-_MESSAGES = {
-    "Starting": "Starting the training job",
-    "Pending": "Waiting for capacity: other containers are running",
-    "Downloading": "Downloading input data",
-    "Training": "Training image download completed. Training in progress.",
-    "Uploading": "Uploading generated training model",
-    "Stopping": "Stopping the training job",
-    "Stopped": "Training job stopped",
-    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds",
-    "Completed": "Training job completed",
-    "Failed": "Training job failed",
-}
-_GROUP = "homogeneousCluster"
-
-
-def enter(document: Document, status: str) -> None:
-    """Begins a secondary status, and ends the one before it."""
-    moment = now()
-    transitions = document.setdefault("SecondaryStatusTransitions", [])
-    if transitions:
-        transitions[-1].setdefault("EndTime", moment)
-    transitions.append({"Status": status, "StartTime": moment, "StatusMessage": _MESSAGES[status]})
-    document["SecondaryStatus"] = status
-
-
-def end(document: Document, timed_out: bool = False) -> None:
-    """The last times and statuses, by the job's own status."""
-    document["TrainingEndTime"] = now()
-    status = document["TrainingJobStatus"]
-    enter(document, "MaxRuntimeExceeded" if status == "Stopped" and timed_out else status)
-    document["SecondaryStatusTransitions"][-1]["EndTime"] = document["TrainingEndTime"]
-    if "TrainingStartTime" in document:
-        seconds = math.ceil(document["TrainingEndTime"] - document["TrainingStartTime"])
-        document["TrainingTimeInSeconds"] = seconds
-        document["BillableTimeInSeconds"] = seconds * len(_hosts(document))
-
-
-def artifacts(document: Document) -> Location:
-    """Where the model goes: one archive or, uncompressed, a prefix."""
-    config = document["OutputDataConfig"]
-    folder = parse_uri(config["S3OutputPath"]).join(document["TrainingJobName"], "output")
-    return folder.join("model/" if config.get("CompressionType") == "NONE" else "model.tar.gz")
-
-
-def _hosts(document: Document) -> list[tuple[str, str, str]]:
-    """(host, instance group, instance type) of each."""
-    resources = document["ResourceConfig"]
-    groups = resources.get("InstanceGroups") or [
-        {
-            "InstanceGroupName": _GROUP,
-            "InstanceType": resources.get("InstanceType", "local"),
-            "InstanceCount": resources.get("InstanceCount", 1),
-        }
-    ]
-    kinds = [
-        (group["InstanceGroupName"], group["InstanceType"])
-        for group in groups
-        for _ in range(group["InstanceCount"])
-    ]
-    return [(f"algo-{number}", *kind) for number, kind in enumerate(kinds, start=1)]
 
 
 class TrainingRun(JobRun):
@@ -91,7 +42,10 @@ class TrainingRun(JobRun):
     log_group = "/aws/sagemaker/TrainingJobs"
 
     def hosts(self) -> list[str]:
-        return [host for host, _, _ in _hosts(self.document)]
+        return [host for host, _, _ in hosts_of(self.document)]
+
+    def isolated(self) -> bool:
+        return self.document["EnableNetworkIsolation"]
 
     def execute(self) -> None:
         specification = self.document["AlgorithmSpecification"]
@@ -110,7 +64,7 @@ class TrainingRun(JobRun):
             checkpoints = self._checkpoints()
             self._enter("Training")
             try:
-                with checkpoints.running():
+                with checkpoints.running(), feeding(self._pipe_channels()):
                     code = self.run_on_hosts(command, self._environment(image.environment), self._hear)
             except JobStoppedError:
                 if self.job.stop is not Stop.CLOSING:
@@ -143,60 +97,45 @@ class TrainingRun(JobRun):
 
     def _fetch_channels(self) -> None:
         for channel in self.document.get("InputDataConfig") or []:
-            given = channel["DataSource"]["S3DataSource"]
-            groups = given.get("InstanceGroupNames")
-            hosts = [host for host, group, _ in _hosts(self.document) if not groups or group in groups]
-            source = Source(
-                given["S3Uri"],
-                given["S3DataType"],
-                given.get("S3DataDistributionType") == "ShardedByS3Key",
-            )
-            folders = [self._ml(host) / "input" / "data" / channel["ChannelName"] for host in hosts]
-            fetch(self.transfers, source, folders)
+            if input_mode(self.document, channel) != "Pipe":  # FastFile looks to the container as File does
+                hosts = channel_hosts(self.document, channel)
+                folders = [self._ml(host) / "input" / "data" / channel["ChannelName"] for host in hosts]
+                fetch(self.transfers, source_of(channel), folders)
+
+    def _pipe_channels(self) -> list[PipeChannel]:
+        channels = []
+        for channel in self.document.get("InputDataConfig") or []:
+            if input_mode(self.document, channel) != "Pipe":
+                continue
+            source, hosts = source_of(channel), channel_hosts(self.document, channel)
+            objects = [location for location, _ in list_objects(self.transfers, source)]
+            if not objects:
+                raise NoDataError(f"No S3 objects found under S3 URL {source.uri!r}")
+            channels += [
+                PipeChannel(
+                    folder=self._ml(host) / "input" / "data",
+                    name=channel["ChannelName"],
+                    objects=objects[index :: len(hosts)] if source.sharded else objects,
+                    read=self.uploads.stream,
+                    gzip=channel.get("CompressionType") == "Gzip",
+                    record_io=channel.get("RecordWrapperType") == "RecordIO",
+                    seed=(channel.get("ShuffleConfig") or {}).get("Seed"),
+                )
+                for index, host in enumerate(hosts)
+            ]
+        return channels
 
     def _write_configs(self) -> None:
-        for host, group, instance_type in _hosts(self.document):
+        for host in self.hosts():
             self.write_config(
                 host, "input/config/hyperparameters.json", self.document.get("HyperParameters", {})
             )
-            self.write_config(host, "input/config/inputdataconfig.json", self._input_data_config())
-            self.write_config(
-                host, "input/config/resourceconfig.json", self._resources(host, group, instance_type)
-            )
+            self.write_config(host, "input/config/inputdataconfig.json", input_data_config(self.document))
+            self.write_config(host, "input/config/resourceconfig.json", resource_config(self.document, host))
             output = {"S3OutputPath": self.document["OutputDataConfig"]["S3OutputPath"]}
             self.write_config(host, "input/config/upstreamoutputdataconfig.json", output)
             for folder in ("model", "output/data", "code", "input/data"):
                 (self._ml(host) / folder).mkdir(parents=True, exist_ok=True)
-
-    def _input_data_config(self) -> Document:
-        default = self.document["AlgorithmSpecification"]["TrainingInputMode"]
-        config = {}
-        for channel in self.document.get("InputDataConfig") or []:
-            given = channel["DataSource"]["S3DataSource"]
-            entry = {
-                "ContentType": channel.get("ContentType"),
-                "TrainingInputMode": channel.get("InputMode", default),
-                "S3DistributionType": given.get("S3DataDistributionType", "FullyReplicated"),
-                "RecordWrapperType": channel.get("RecordWrapperType", "None"),
-            }
-            config[channel["ChannelName"]] = {key: value for key, value in entry.items() if value is not None}
-        return config
-
-    def _resources(self, host: str, group: str, instance_type: str) -> Document:
-        hosts = _hosts(self.document)
-        groups = {name: (kind, [h for h, g, _ in hosts if g == name]) for _, name, kind in hosts}
-        return {
-            "current_host": host,
-            "current_instance_type": instance_type,
-            "current_group_name": group,
-            "hosts": [name for name, _, _ in hosts],
-            "instance_groups": [
-                {"instance_group_name": name, "instance_type": kind, "hosts": members}
-                for name, (kind, members) in groups.items()
-            ],
-            # The hosts' names resolve to the loopback interface here.
-            "network_interface_name": "lo",
-        }
 
     def _environment(self, image: Mapping[str, str]) -> dict[str, str]:
         own = {"TRAINING_JOB_NAME": self.name, "TRAINING_JOB_ARN": self.arn}

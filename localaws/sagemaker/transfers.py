@@ -16,6 +16,7 @@ from localaws.sagemaker.signed_http import S3HttpError, SignedHttp
 
 T = TypeVar("T")
 WORKERS = 4  # enough to keep the server busy
+_CHUNK = 1 << 20
 _ONE_REQUEST = 8 << 20  # files up to this size go in one PutObject, larger ones in parts
 
 
@@ -74,6 +75,14 @@ class Transfers:
         """A small object, whole."""
         try:
             return self._client.get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
+        except (ClientError, BotoCoreError) as error:
+            raise TransferError(f"Reading {location} failed: {error}") from error
+
+    def stream(self, location: Location) -> Iterator[bytes]:
+        """An object's bytes in pieces."""
+        try:
+            body = self._client.get_object(Bucket=location.bucket, Key=location.key)["Body"]
+            yield from body.iter_chunks(_CHUNK)
         except (ClientError, BotoCoreError) as error:
             raise TransferError(f"Reading {location} failed: {error}") from error
 

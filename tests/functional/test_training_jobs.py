@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import importlib.util
 import io
 import json
@@ -323,6 +325,48 @@ def test_checkpoints_outlive_the_job(client: Callable[..., Any], train: Any, buc
     assert [first["TrainingJobStatus"], second["TrainingJobStatus"]] == ["Completed", "Completed"], second
     body = client("s3").get_object(Bucket=bucket, Key="checkpoints/steps/count")["Body"].read()
     assert body == b"x\nx\n"
+
+
+def test_pipe_mode_feeds_a_pipe_an_epoch(client: Callable[..., Any], train: Any, bucket: str) -> None:
+    bodies = [bytes([number]) * 300_000 for number in range(3)]
+    for number, body in enumerate(bodies):
+        client("s3").put_object(Bucket=bucket, Key=f"data/{number}", Body=body)
+    source = channel("train", f"s3://{bucket}/data/") | {"InputMode": "Pipe"}
+    # The second epoch is left early; the third is whole again.
+    reads = "cd /opt/ml/input/data; md5sum < train_0; head -c 5 train_1 | wc -c; md5sum < train_2"
+    job = train(command=reads, InputDataConfig=[source])
+    assert job["TrainingJobStatus"] == "Completed", job
+    whole = f"{hashlib.md5(b''.join(bodies)).hexdigest()}  -"
+    assert log_text(client, job["TrainingJobName"]).splitlines() == [whole, "5", whole]
+
+
+def test_pipe_mode_wraps_records(client: Callable[..., Any], train: Any, bucket: str) -> None:
+    for key, body in (("a", b"12345"), ("b", b"123")):
+        client("s3").put_object(Bucket=bucket, Key=f"data/{key}", Body=gzip.compress(body))
+    source = channel("train", f"s3://{bucket}/data/")
+    source |= {"InputMode": "Pipe", "RecordWrapperType": "RecordIO", "CompressionType": "Gzip"}
+    job = train(command="cat /opt/ml/input/data/train_0 > /opt/ml/model/records", InputDataConfig=[source])
+    records = members(client, job["ModelArtifacts"]["S3ModelArtifacts"])["records"]
+    magic = bytes.fromhex("0a23d7ce")
+    assert records == magic + b"\5\0\0\0" + b"12345\0\0\0" + magic + b"\3\0\0\0" + b"123\0"
+
+
+def test_an_isolated_job_reaches_nothing(client: Callable[..., Any], train: Any, bucket: str) -> None:
+    client("s3").put_object(Bucket=bucket, Key="data/x", Body=b"x")
+    connect = 'import socket, os; socket.create_connection(("127.0.0.1", int(os.environ["PORT"])), 5)'
+    port = client("s3").meta.endpoint_url.rpartition(":")[2]
+    command = f"cat /opt/ml/input/data/train/x; python3 -c '{connect}'"
+    job = train(
+        command=command,
+        Environment={"PORT": port},
+        InputDataConfig=[channel("train", f"s3://{bucket}/data/")],
+        EnableNetworkIsolation=True,
+    )
+    assert "ConnectionRefusedError" in job["FailureReason"] or "unreachable" in job["FailureReason"], job
+    assert (
+        train(command=f"python3 -c '{connect}'", Environment={"PORT": port})["TrainingJobStatus"]
+        == "Completed"
+    )
 
 
 def test_two_hosts_see_each_other(client: Callable[..., Any], train: Any) -> None:
