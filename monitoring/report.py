@@ -94,8 +94,10 @@ def write_report(
     `threshold` is the confidence under which an answer is not trusted, 0 to 1.
 
     Raises:
-        ReportError: no record has an answer, or the statistics are something else.
+        ReportError: there is no record with an answer, or the statistics are something else.
     """
+    if captures.table.empty:
+        raise ReportError("There are no captured records to draw.")
     answered = captures.table.dropna(subset=["confidence"])
     if answered.empty:
         raise ReportError("No captured record has an answer: the endpoint captures its input only.")

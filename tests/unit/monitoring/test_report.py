@@ -97,6 +97,13 @@ def test_inputs_without_answers_are_no_report(tmp_path):
         write_report(captures((float("nan"), None, 100)), tmp_path / "a.png", threshold=0.8)
 
 
+def test_no_records_are_no_report(tmp_path):
+    seen = captures((0.95, "bicycle", 100)).without([None])
+
+    with pytest.raises(ReportError, match="no captured records"):
+        write_report(seen, tmp_path / "a.png", threshold=0.8)
+
+
 def test_shares_over_time_count_every_answer_once():
     rows = [(0.5 if minute < 50 else 0.99, "bicycle", 1) for minute in range(100)]
 
