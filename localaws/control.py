@@ -67,7 +67,7 @@ def up(state_dir: Path, port: int = 0) -> Running:
     With port 0 it takes the folder's last port, or any free one. Raises ControlError.
     """
     folder = StateFolder(state_dir)
-    folder.root.mkdir(parents=True, exist_ok=True)
+    folder.make()
     running = None
     until = time.monotonic() + _START_SECONDS
     while running is None:  # the server that held the folder may have been about to end

@@ -38,12 +38,16 @@ class StateFolder:
         self._port = self.root / "last-port"
         self._lock = self.root / "server.lock"
 
+    def make(self) -> None:
+        """Makes the folder, for its owner only: uploads and secrets are in it as they came."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     def hold(self) -> TextIOWrapper:
         """Locks the folder for this process until the returned file is closed.
 
         Raises FolderInUseError when another server holds it.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.make()
         file = self._lock.open("a+", encoding="ascii")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
