@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from datetime import timedelta
 from typing import Any
 
 from localaws.sagemaker.engine.definition import Step
 from localaws.sagemaker.engine.records import STEP_CACHE
+from localaws.sagemaker.engine.schema import duration
 from localaws.sagemaker.operations import now
 from localaws.sagemaker.store import Store
 
@@ -41,24 +40,6 @@ _ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "Tuning": ("HyperParameterTuningJobConfig", "TrainingJobDefinition", "TrainingJobDefinitions"),
     "Transform": ("DataProcessing", "Environment", "ModelName", "TransformInput"),
 }
-_DURATION = re.compile(
-    r"P?(?=.)(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
-    r"(?:T(?=.)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?",
-    re.IGNORECASE,
-)
-
-
-def duration(text: str) -> timedelta:
-    """An ISO 8601 duration, with or without its `P`, such as `P30D`, `PT1H` or `30dT5h`. Raises ValueError.
-
-    A year counts 365 days and a month 30.
-    """
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is no duration such as P30D or PT1H.")
-    part = {name: int(value or 0) for name, value in match.groupdict().items()}
-    days = 365 * part["years"] + 30 * part["months"] + 7 * part["weeks"] + part["days"]
-    return timedelta(days=days, hours=part["hours"], minutes=part["minutes"], seconds=part["seconds"])
 
 
 def cache_key(step: Step, request: Document) -> str | None:

@@ -17,12 +17,6 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "LessThan": operator.lt,
     "LessThanOrEqualTo": operator.le,
 }
-# Each type of condition and the members that it must have.
-MEMBERS = dict.fromkeys(("Equals", *_ORDER), ("LeftValue", "RightValue")) | {
-    "In": ("QueryValue", "Values"),
-    "Not": ("Condition",),
-    "Or": ("Conditions",),
-}
 
 
 def holds(condition: Document, scope: Scope) -> bool:

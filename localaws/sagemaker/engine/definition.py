@@ -13,6 +13,7 @@ from typing import Any
 
 from localaws.sagemaker.engine.expressions import steps_named_in
 from localaws.sagemaker.engine.parameters import Parameter
+from localaws.sagemaker.engine.schema import shape_problems
 from localaws.sagemaker.errors import ValidationError
 
 Document = dict[str, Any]
@@ -39,8 +40,13 @@ class Step:
     @cached_property
     def depends_on(self) -> frozenset[str]:
         """The steps that must have ended well before this one starts."""
-        named = set(self.document.get("DependsOn") or ()) | steps_named_in(self.arguments)
+        named = set(self.document.get("DependsOn") or ()) | steps_named_in(self.values)
         return frozenset(named | {self.branch[0]} if self.branch else named)
+
+    @property
+    def values(self) -> list[Any]:
+        """All of the step that may hold expressions."""
+        return [self.arguments, self.document.get("FunctionArn"), self.document.get("SqsQueueUrl")]
 
     @property
     def property_files(self) -> dict[str, Document]:
@@ -119,6 +125,9 @@ def _read_steps(documents: list[Document], branch: tuple[str, str] | None) -> It
         name, kind, arguments = document.get("Name"), document.get("Type"), document.get("Arguments", {})
         if not isinstance(name, str) or not isinstance(kind, str) or not isinstance(arguments, dict):
             raise ValidationError(f"Step {name!r}: Name and Type must be texts, and Arguments an object.")
+        problems = list(shape_problems(document))
+        if problems:
+            raise ValidationError(f"Step {name!r}: {' '.join(problems)}")
         if kind != "Condition":
             yield Step(name, kind, arguments, document, branch)
             continue

@@ -15,8 +15,6 @@ STEP_TYPES: dict[str, Kind] = {
     "Transform": Resource("TransformJob", "TransformJob"),
     "Tuning": Tuning("HyperParameterTuningJob", "TuningJob"),
     "Model": Resource("Model", "Model", done=None),
-    "EndpointConfig": Resource("EndpointConfig", "EndpointConfig", done=None),
-    "Endpoint": Resource("Endpoint", "Endpoint", done="InService"),
     "RegisterModel": RegisterModel(),
     "Condition": Condition(),
     "Fail": Fail(),

@@ -7,9 +7,7 @@ from collections.abc import Collection, Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from localaws.sagemaker.engine import paths, retries
-from localaws.sagemaker.engine.caching import duration
-from localaws.sagemaker.engine.conditions import MEMBERS
+from localaws.sagemaker.engine import paths
 from localaws.sagemaker.engine.definition import Definition, Step, read_definition
 from localaws.sagemaker.engine.expressions import (
     EXECUTION_VARIABLES,
@@ -52,16 +50,9 @@ def _check_step(step: Step, definition: Definition, types: Collection[str]) -> I
     for other in step.document.get("DependsOn") or []:
         if other not in definition.steps:
             yield f"{name} depends on {other!r}, but there is no such step."
-    yield from (f"{name}: {problem}" for problem in _check_expressions(step.arguments))
-    for reference in references_in(step.arguments):
+    yield from (f"{name}: {problem}" for problem in _check_expressions(step.values))
+    for reference in references_in(step.values):
         yield from (f"{name}: {problem}" for problem in _check_reference(reference, definition))
-    if step.type == "Condition":
-        conditions = step.arguments.get("Conditions")
-        if not isinstance(conditions, list) or not conditions:
-            yield f"{name}: Conditions must be a list of one condition at least."
-        else:
-            yield from (f"{name}: {problem}" for each in conditions for problem in _check_condition(each))
-    yield from (f"{name}: {problem}" for problem in _check_policies(step))
 
 
 def _check_expressions(value: Any) -> Iterator[str]:
@@ -122,33 +113,6 @@ def _check_step_reference(reference: str, rest: str, definition: Definition) -> 
                 yield f"it refers to the property file {name!r}, which step {step.name!r} does not declare."
     except (paths.PathError, ExpressionError) as error:
         yield str(error)
-
-
-def _check_condition(condition: Any) -> Iterator[str]:
-    kind = condition.get("Type") if isinstance(condition, dict) else None
-    if kind not in MEMBERS:
-        yield f"a condition's Type must be one of {', '.join(MEMBERS)}, not {kind!r}."
-        return
-    for member in MEMBERS[kind]:
-        if member not in condition:
-            yield f"a condition of type {kind} needs {member}."
-    if kind == "In" and not isinstance(condition.get("Values", []), list):
-        yield "a condition of type In needs a list of Values."
-    if kind == "Not" and "Condition" in condition:
-        yield from _check_condition(condition["Condition"])
-    for inner in condition.get("Conditions") or [] if kind == "Or" else []:
-        yield from _check_condition(inner)
-
-
-def _check_policies(step: Step) -> Iterator[str]:
-    cache = step.document.get("CacheConfig")
-    if isinstance(cache, dict) and cache.get("Enabled"):
-        try:
-            duration(str(cache.get("ExpireAfter", "")))
-        except ValueError as error:
-            yield f"CacheConfig: {error}"
-    for policy in step.document.get("RetryPolicies") or []:
-        yield from retries.problems(policy)
 
 
 def _check_cycles(definition: Definition) -> Iterator[str]:

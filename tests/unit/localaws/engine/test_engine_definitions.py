@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from localaws.sagemaker.engine.caching import cache_key
+from localaws.sagemaker.engine.retries import next_delay
 from localaws.sagemaker.engine.step_types import STEP_TYPES
 from localaws.sagemaker.engine.validation import check_definition
 from localaws.sagemaker.errors import ValidationError
@@ -69,17 +74,30 @@ def _wrong(make):
         "is no path: it cannot be read from character 2 on": make.pipeline(
             step("B", PropertyFiles=[report]), step("A", environment={"X": make.json_get("B", "R", "a[")})
         ),
-        "Conditions must be a list of one condition": gate(),
-        "Type must be one of Equals": gate({"Type": "Like"}),
-        "of type GreaterThan needs RightValue": gate({"Type": "GreaterThan", "LeftValue": 1}),
-        "of type Not needs Condition": gate({"Type": "Not"}),
-        "of type In needs Values": gate({"Type": "Or", "Conditions": [{"Type": "In", "QueryValue": 1}]}),
+        "Arguments.Conditions: List should have at least 1 item": gate(),
+        "Input tag 'Like' found using 'Type' does not match any of the expected tags": gate({"Type": "Like"}),
+        "Arguments.Conditions.0.GreaterThan.RightValue: Field required": gate(
+            {"Type": "GreaterThan", "LeftValue": 1}
+        ),
+        "Arguments.Conditions.0.Not.Condition: Field required": gate({"Type": "Not"}),
+        "Arguments.Conditions.0.Or.Conditions.0.In.Values: Field required": gate(
+            {"Type": "Or", "Conditions": [{"Type": "In", "QueryValue": 1}]}
+        ),
         "'soon' is no duration": make.pipeline(
             step("A", CacheConfig={"Enabled": True, "ExpireAfter": "soon"})
         ),
-        "ExceptionType must be a list of": retry(ExceptionType=["Step.BAD_LUCK"], MaxAttempts=1),
+        "RetryPolicies.0.ExceptionType.0: Input should be": retry(
+            ExceptionType=["Step.BAD_LUCK"], MaxAttempts=1
+        ),
+        "FunctionArn: Field required": make.pipeline({"Name": "A", "Type": "Lambda", "Arguments": {}}),
+        "PropertyFiles.0.FilePath: Field required": make.pipeline(
+            step("A", PropertyFiles=[{"PropertyFileName": "R", "OutputName": "out"}])
+        ),
+        "DependsOn: Input should be a valid list": make.pipeline(step("A", DependsOn="B"), step("B")),
         "exclude each other": retry(ExceptionType=["Step.THROTTLING"], MaxAttempts=1, ExpireAfterMin=5),
-        "MaxAttempts must be a number from 0 to 20": retry(ExceptionType=["Step.THROTTLING"], MaxAttempts=21),
+        "RetryPolicies.0.MaxAttempts: Input should be less than or equal to 20": retry(
+            ExceptionType=["Step.THROTTLING"], MaxAttempts=21
+        ),
     }
 
 
@@ -88,6 +106,69 @@ def test_wrong_definitions_are_refused_with_their_reason(make):
         with pytest.raises(ValidationError) as caught:
             _check(definition)
         assert any(each in str(caught.value) for each in words.split("|")), (words, str(caught.value))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def _places(value, path=()):
+    """The way to every value inside."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*path, key)
+        yield from _places(item, (*path, key))
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_damage_is_either_harmless_or_refused(make, data):
+    definition = _rich(make)
+    path = data.draw(st.sampled_from(list(_places(definition))))
+    parent = definition
+    for key in path[:-1]:
+        parent = parent[key]
+    if data.draw(st.booleans()):
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = data.draw(JSON)
+    with suppress(ValidationError):
+        checked = _check(definition)
+        for step in checked.steps.values():
+            assert next_delay(step, "Step.THROTTLING", 1, 0) is not None
+            cache_key(step, step.arguments)
+
+
+def _rich(make):
+    report = {"PropertyFileName": "R", "OutputName": "out", "FilePath": "r.json"}
+    policy = {
+        "ExceptionType": ["Step.THROTTLING"],
+        "IntervalSeconds": 1,
+        "BackoffRate": 2.0,
+        "MaxAttempts": 5,
+    }
+    cache = {"Enabled": True, "ExpireAfter": "P1D"}
+    value = make.json_get("A", "R", "a[0]['b']")
+    condition = {"Type": "Or", "Conditions": [{"Type": "Not", "Condition": make.compare("Equals", value, 1)}]}
+    within = {"Type": "In", "QueryValue": make.get("Parameters.P"), "Values": ["a", make.join("", value)]}
+    function = {
+        "Name": "L",
+        "Type": "Lambda",
+        "FunctionArn": "arn",
+        "Arguments": {"x": make.get("Parameters.P")},
+    }
+    function["OutputParameters"] = [{"OutputName": "o", "OutputType": "Integer"}]
+    return make.pipeline(
+        make.processing("A", PropertyFiles=[report], CacheConfig=cache, RetryPolicies=[policy]),
+        make.condition(
+            "C", [condition, within], [make.training("T", DependsOn=["A"])], [make.fail("F", value)]
+        ),
+        function,
+        parameters=[make.parameter("P", default="a", EnumValues=["a", "b"])],
+    )
 
 
 def test_all_that_is_wrong_is_said_at_once(make):

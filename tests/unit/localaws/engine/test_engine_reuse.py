@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from localaws.sagemaker.engine import caching
-from localaws.sagemaker.engine.caching import duration
+from localaws.sagemaker.engine.schema import duration
 from localaws.sagemaker.errors import ValidationError
 
 CACHE = {"CacheConfig": {"Enabled": True, "ExpireAfter": "P30D"}}
