@@ -76,14 +76,14 @@ class JobRun(ABC):
         """Whether the containers have no network (EnableNetworkIsolation)."""
 
     def run(self) -> None:
-        """Runs the job and writes its last state, whatever happens; its folder is gone afterwards."""
+        """Runs the job and, whatever happens, removes its folder and writes its last state."""
         try:
             status, reason = self._outcome()
-            if self.job.stop is Stop.CLOSING:
-                status, reason = "Failed", INTERRUPTED
-            self.finish(status, reason)
         finally:
             remove_folder(self.folder)
+        if self.job.stop is Stop.CLOSING:
+            status, reason = "Failed", INTERRUPTED
+        self.finish(status, reason)
 
     def _outcome(self) -> tuple[str, str]:
         try:

@@ -109,7 +109,8 @@ class Supervisor:
                 log.exception("%s: its supervisor failed", key)
             finally:
                 with self._lock:
-                    del self._jobs[key]
+                    if self._jobs.get(key, (None,))[0] is job:  # the name may have been taken again
+                        del self._jobs[key]
 
         thread = threading.Thread(target=run, name=key, daemon=True)
         with self._lock:

@@ -25,7 +25,7 @@ def close(service: SageMakerService) -> None:
 def create_processing_job(service: SageMakerService, request: Document) -> Document:
     name = request["ProcessingJobName"]
     arn = service.stack.arn(f"processing-job/{name}")
-    _check_paths(request)
+    _check(request)
     moment = now()
     document = {
         "StoppingCondition": {"MaxRuntimeInSeconds": _DAY},
@@ -113,10 +113,15 @@ def _find(service: SageMakerService, name: str) -> Document:
     return document
 
 
-def _check_paths(request: Document) -> None:
-    """The container's own folder is all that can be mounted; SageMaker refuses other paths as well."""
-    places = [item.get("S3Input") or {} for item in request.get("ProcessingInputs") or []]
+def _check(request: Document) -> None:
+    """Refuses what cannot be had here, and paths outside the container, which SageMaker refuses as well."""
+    inputs = request.get("ProcessingInputs") or []
     outputs = (request.get("ProcessingOutputConfig") or {}).get("Outputs", [])
+    for item in (*inputs, *outputs):
+        for member in ("DatasetDefinition", "FeatureStoreOutput"):
+            if item.get(member):
+                raise ValidationError(f"The local SageMaker has no {member}; use S3Input and S3Output.")
+    places = [item.get("S3Input") or {} for item in inputs]
     places += [item.get("S3Output") or {} for item in outputs]
     for place in filter(None, places):
         path = place.get("LocalPath", "")

@@ -26,6 +26,7 @@ def end(document: Document) -> None:
 class ProcessingRun(JobRun):
     kind = KIND
     log_group = "/aws/sagemaker/ProcessingJobs"
+    message = ""
 
     def hosts(self) -> list[str]:
         count = self.document["ProcessingResources"]["ClusterConfig"]["InstanceCount"]
@@ -49,15 +50,18 @@ class ProcessingRun(JobRun):
             self.update(lambda document: document.update(ProcessingStartTime=now()))
             continuous = [(folder, place) for folder, place, mode in outputs if mode == "Continuous"]
             with FolderSync(continuous, self.uploads).running():
-                code = self.run_on_hosts(command, self._environment(image.environment), lambda *_: None)
+                try:
+                    code = self.run_on_hosts(command, self._environment(image.environment), lambda *_: None)
+                finally:
+                    self.message = self._message()
         if code:
-            raise self.algorithm_error(self._message(), code)
+            raise self.algorithm_error(self.message, code)
         for folder, place, mode in outputs:
             if mode == "EndOfJob":
                 self.transfers.upload_folder(folder, place)
 
     def end(self, document: Document) -> None:
-        message = self._message()
+        message = self.message
         if self.job.stop is Stop.TIMEOUT:
             limit = document["StoppingCondition"]["MaxRuntimeInSeconds"]
             message = message or f"MaxRuntimeExceeded: the job ran longer than {limit} seconds"

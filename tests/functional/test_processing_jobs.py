@@ -280,6 +280,21 @@ def test_names_are_unique_and_listed(client: Callable[..., Any], run: Any) -> No
         sagemaker.describe_processing_job(ProcessingJobName="nobody")
 
 
+def test_what_is_not_there_is_refused(run: Any) -> None:
+    definition = {
+        "LocalPath": "/opt/ml/processing/x",
+        "AthenaDatasetDefinition": {
+            "Catalog": "c",
+            "Database": "d",
+            "QueryString": "q",
+            "OutputS3Uri": "s3://b/k",
+            "OutputFormat": "PARQUET",
+        },
+    }
+    with pytest.raises(ClientError, match="has no DatasetDefinition; use S3Input"):
+        run("true", ProcessingInputs=[{"InputName": "x", "DatasetDefinition": definition}])
+
+
 @pytest.mark.parametrize("path", ["/tmp/x", "/opt/ml/processing/../../x"])
 def test_a_path_outside_the_container_is_refused(run: Any, path: str) -> None:
     with pytest.raises(ClientError, match="must be under /opt/ml/processing"):
