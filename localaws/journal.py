@@ -11,7 +11,9 @@ which gets its name only once it is whole.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import logging
 import os
 import sqlite3
 import threading
@@ -19,10 +21,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+log = logging.getLogger(__name__)
+
 _INLINE_BYTES = 16 << 10
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    number INTEGER PRIMARY KEY,
     service TEXT NOT NULL,
     operation TEXT NOT NULL,
     moment REAL NOT NULL,
@@ -40,12 +44,13 @@ class Entry:
     """One request.
 
     Attributes:
-        number: its place in the order; 0 before it is written.
+        number: its place in the order, from `Journal.next_number`.
         moment: when it was answered, epoch seconds.
         environ: the part of the WSGI environment that makes up the request.
         labels: what it is about, such as `Bucket` and `Key`.
     """
 
+    number: int
     service: str
     operation: str
     moment: float
@@ -53,7 +58,6 @@ class Entry:
     environ: dict[str, str]
     body: bytes
     labels: dict[str, str]
-    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,11 +83,20 @@ class Journal:
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(_SCHEMA)
+        last = self._database.execute("SELECT max(number) FROM requests").fetchone()[0]
+        self._numbers = itertools.count((last or 0) + 1)
+
+    def next_number(self) -> int:
+        """A place in the order, to be taken when a request begins: a stack that takes its time to be made
+        comes before the object that somebody put into its bucket meanwhile.
+        """
+        return next(self._numbers)
 
     def append(self, entry: Entry) -> None:
-        """Writes the entry behind all others; it is safe from the process's death on return."""
+        """Writes the entry; it is safe from the process's death on return."""
         inline = len(entry.body) <= _INLINE_BYTES
         values = (
+            entry.number,
             entry.service,
             entry.operation,
             entry.moment,
@@ -95,21 +108,26 @@ class Journal:
         )
         with self._lock:
             self._database.execute(
-                "INSERT INTO requests (service, operation, moment, seed, environ, body, body_file, labels) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO requests "
+                "(number, service, operation, moment, seed, environ, body, body_file, labels) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 values,
             )
 
     def entries(self) -> Iterator[Entry]:
-        """All entries in order. Raises FileNotFoundError for an entry whose body's file is gone."""
+        """All entries in order, without those whose body's file somebody removed."""
         rows = self._database.execute(
-            "SELECT service, operation, moment, seed, environ, body, body_file, labels, number "
+            "SELECT number, service, operation, moment, seed, environ, labels, body, body_file "
             "FROM requests ORDER BY number"
         )
-        for service, operation, moment, seed, environ, body, file, labels, number in rows:
-            whole = body if file is None else self._file(file).read_bytes()
+        for number, service, operation, moment, seed, environ, labels, body, file in rows:
+            try:
+                whole = body if file is None else self._file(file).read_bytes()
+            except FileNotFoundError:
+                log.error("request %d, %s of %s, is lost: %s is gone", number, operation, service, file)
+                continue
             yield Entry(
-                service, operation, moment, seed, json.loads(environ), whole, json.loads(labels), number
+                number, service, operation, moment, seed, json.loads(environ), whole, json.loads(labels)
             )
 
     def headings(self) -> Iterator[Heading]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import resource
 import signal
+import sqlite3
 import threading
 import time
 from contextlib import ExitStack
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("localaws")
 
 _LOG_BYTES = 16 << 20
+_OPEN_FILES = 65_536
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -46,7 +49,14 @@ def serve(state_dir: Path, port: int = 0) -> None:
         processes.kill_leftovers(mark)
         processes.guard(mark)
         closing.callback(processes.kill_leftovers, mark)
-        note = _start(folder, port, closing)
+        _allow_open_files()
+        try:
+            note = _start(folder, port, closing)
+        except sqlite3.DatabaseError as error:
+            raise ServerError(
+                f"A database in {folder.root} cannot be read ({error}): restore it, or move it away to start "
+                "without what it holds."
+            ) from error
         folder.write_note(note)
         closing.callback(folder.remove_note)
         log.info("answering at %s, state in %s", note.endpoint_url, folder.root)
@@ -126,6 +136,13 @@ def _bind(folder: StateFolder, port: int) -> Any:
                     "choose another with --port, or 0 for a free one."
                 ) from error
     raise AssertionError("unreachable")
+
+
+def _allow_open_files() -> None:
+    """moto keeps a file open for each larger object; 1,024 are soon too few."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _set_environment(endpoint_url: str) -> None:

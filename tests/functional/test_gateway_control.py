@@ -165,3 +165,11 @@ def test_a_call_in_flight_does_not_hold_it_up(state_dir, how, tmp_path):
 def test_the_folder_is_for_its_owner_only(state_dir):
     control.up(state_dir)
     assert state_dir.stat().st_mode & 0o077 == 0
+
+
+def test_a_damaged_database_is_said_so(state_dir):
+    control.up(state_dir)
+    control.down(state_dir)
+    (state_dir / "journal" / "journal.sqlite").write_bytes(b"no database" * 1000)
+    with pytest.raises(ControlError, match="cannot be read"):
+        control.up(state_dir)

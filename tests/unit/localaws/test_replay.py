@@ -81,7 +81,7 @@ def objects():
             bucket.creation_date,
             [
                 (key.name, key.version_id, key.last_modified, content(key))
-                for _, versions in bucket.keys.lists()
+                for _, versions in sorted(bucket.keys.lists())
                 for key in versions
             ],
             sorted((id_, upload.key_name, sorted(upload.parts)) for id_, upload in bucket.multiparts.items()),
