@@ -8,13 +8,14 @@ through this server, and a pool of a fixed size could be filled by callers that 
 
 from __future__ import annotations
 
-import io
 import logging
 import socketserver
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
+
+from localaws.wire import as_input
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -112,9 +113,7 @@ class Handler(MotoRequestHandler):
             self.close_connection = True
             return False
         environ.pop("HTTP_TRANSFER_ENCODING", None)
-        environ.pop("wsgi.input_terminated", None)
-        environ["CONTENT_LENGTH"] = str(len(body))
-        environ["wsgi.input"] = io.BytesIO(body)
+        environ.update(as_input(body))
         return True
 
     def _answer(self, status: str, headers: list[tuple[str, str]], chunks: Iterable[bytes]) -> None:

@@ -17,9 +17,18 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 """Status, headers, body."""
 
 
+def as_input(body: bytes) -> WSGIEnvironment:
+    """A body in a WSGI environment; said to end by itself, it is read at once and not piece by piece."""
+    return {
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.input_terminated": True,
+        "CONTENT_LENGTH": str(len(body)),
+    }
+
+
 def call(app: WSGIApplication, environ: WSGIEnvironment, body: bytes) -> Answer:
     """Runs a WSGI application in this thread."""
-    environ = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+    environ = {**environ, **as_input(body)}
     chunks, status, headers = run_wsgi_app(app, environ, buffered=True)
     return int(status.split(" ", 1)[0]), list(headers.items()), b"".join(chunks)
 
@@ -31,8 +40,7 @@ def replaced(request: Request, body: bytes, *, without: Iterable[str] = (), **en
     }
     changed.pop("werkzeug.request", None)
     changed.update(environ)
-    changed["wsgi.input"] = io.BytesIO(body)
-    changed["CONTENT_LENGTH"] = str(len(body))
+    changed.update(as_input(body))
     made = Request(changed)
     made.get_data()
     return made
