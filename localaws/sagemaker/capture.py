@@ -127,10 +127,14 @@ class CaptureWriter:
 
     def add(self, exchange: Exchange) -> None:
         with self._wake:
-            self._waiting.append(exchange)
-            self._bytes += len(exchange.body) + len(exchange.answer)
-            if self._bytes > _FLUSH_BYTES:
-                self._wake.notify()
+            late = self._closed
+            if not late:
+                self._waiting.append(exchange)
+                self._bytes += len(exchange.body) + len(exchange.answer)
+                if self._bytes > _FLUSH_BYTES:
+                    self._wake.notify()
+        if late:  # the answer to a request that was under way when the endpoint was put away
+            self._write_all([exchange])
 
     def close(self) -> None:
         with self._wake:
@@ -147,18 +151,18 @@ class CaptureWriter:
                     and self._closed
                 )
                 waiting, self._waiting, self._bytes = self._waiting, [], 0
-            failed = [
-                exchange
-                for key, exchanges in _files(waiting, self._endpoint)
-                for exchange in self._write(key, exchanges)
-            ]
+            failed = self._write_all(waiting)
             if failed and closed:
                 log.error("Endpoint %s: %d captured records are lost", self._endpoint, len(failed))
             with self._wake:
                 self._waiting[:0] = failed
 
+    def _write_all(self, exchanges: list[Exchange]) -> list[Exchange]:
+        """Writes them to their files; answers what is to be tried again."""
+        files = _files(exchanges, self._endpoint)
+        return [exchange for key, members in files for exchange in self._write(key, members)]
+
     def _write(self, key: str, exchanges: list[Exchange]) -> list[Exchange]:
-        """Writes one file; answers what is to be tried again."""
         lines = [json.dumps(record(each, self.options), separators=(",", ":")) for each in exchanges]
         target = parse_uri(self.options.destination).join(key)
         extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.options.kms_key}

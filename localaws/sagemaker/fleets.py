@@ -134,6 +134,8 @@ class Fleet:
             variant.name: Variant(variant, self.folder / variant.name) for variant in plan.variants
         }
         self._weights = {variant.name: variant.weight for variant in plan.variants}
+        self._lock = threading.Lock()
+        self._stopped = False
 
     def start(self) -> None:
         """Fetches the models and starts the servers. Raises FleetError."""
@@ -180,8 +182,10 @@ class Fleet:
 
     def stop(self, *, drain: bool = False, keep_folder: bool = False) -> None:
         """Ends all servers; with `drain`, after they have answered what they are at."""
+        with self._lock:
+            self._stopped = True
+            servers = [server for variant in self.variants.values() for server in variant.servers]
         deadline = time.monotonic() + (_DRAIN_SECONDS if drain else 0)
-        servers = [server for variant in self.variants.values() for server in variant.servers]
         while any(server.in_flight for server in servers) and time.monotonic() < deadline:
             time.sleep(0.01)
         if servers:
@@ -212,17 +216,21 @@ class Fleet:
         half.replace(target)
 
     def _scale(self, variant: Variant, instances: int) -> None:
-        wanted = min(instances, max(1, int(os.environ.get(SERVERS_VARIABLE) or 1)))
+        wanted = min(instances, _servers_at_most())
         while len(variant.servers) > wanted:
             variant.servers.pop().stop()
             variant.logs.pop().close()
         while len(variant.servers) < wanted:
             name = f"{variant.plan.name}/{instance_id()}"
-            log = JobLog(client(self._stack, "logs"), f"{LOG_GROUP}/{self._endpoint}", name)
-            server = ModelServer(self._server_spec(variant, name), log.write)
-            server.start()
-            variant.logs.append(log)
-            variant.servers.append(server)
+            spec = self._server_spec(variant, name)
+            with self._lock:
+                if self._stopped:
+                    raise FleetError("The endpoint was put away while its servers were being started.")
+                log = JobLog(client(self._stack, "logs"), f"{LOG_GROUP}/{self._endpoint}", name)
+                server = ModelServer(spec, log.write)
+                server.start()
+                variant.logs.append(log)
+                variant.servers.append(server)
 
     def _server_spec(self, variant: Variant, name: str) -> ServerSpec:
         image = find_image(self._stack, variant.plan.image)
@@ -235,3 +243,10 @@ class Fleet:
         environment["OMP_NUM_THREADS"] = "1"
         environment |= {**image.environment, **variant.plan.environment}
         return ServerSpec(image.serve, environment, variant.folder, name)
+
+
+def _servers_at_most() -> int:
+    text = os.environ.get(SERVERS_VARIABLE) or "1"
+    if not text.isdecimal() or int(text) < 1:
+        raise FleetError(f"{SERVERS_VARIABLE} must be a whole number of at least 1, not {text!r}.")
+    return int(text)

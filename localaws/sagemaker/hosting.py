@@ -50,6 +50,9 @@ class Hosted:
         fleets, shares = zip(*self.routes, strict=True)
         return random.choices(fleets, shares)[0]  # noqa: S311
 
+    def is_served_by(self, fleet: Fleet) -> bool:
+        return any(each is fleet for each, _ in self.routes)
+
 
 @dataclass
 class Hosting:

@@ -16,7 +16,7 @@ import urllib3
 from werkzeug import Request, Response
 
 from localaws.sagemaker.capture import Exchange, utc_now
-from localaws.sagemaker.fleets import LOG_GROUP, Variant, VariantNotFoundError
+from localaws.sagemaker.fleets import LOG_GROUP, Fleet, Variant, VariantNotFoundError
 from localaws.sagemaker.hosting import Hosted, hosting_of
 from localaws.sagemaker.model_servers import ModelConnectionError, ModelTimeoutError, NotReadyError
 from localaws.sagemaker.service import SageMakerService
@@ -60,13 +60,11 @@ def handle(service: SageMakerService, request: Request) -> Response:
 
 def _invoke(service: SageMakerService, request: Request, started: float) -> Response:
     hosting = hosting_of(service)
-    endpoint = _endpoint(service, request)
     body = request.get_data(cache=False)
     if len(body) > LARGEST_BODY:
         message = f"HTTP content length exceeded {LARGEST_BODY} bytes."
         raise InvocationError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "", message)
-    variant = _variant(endpoint, request)
-    answer = _ask(variant, body, request)
+    endpoint, variant, answer = _find_and_ask(service, request, body)
     overhead = time.perf_counter() - started - answer.seconds
     hosting.metrics.add(endpoint.name, variant.plan.name, answer.status or 500, answer.seconds, overhead)
     if not 200 <= answer.status < 300:
@@ -78,6 +76,22 @@ def _invoke(service: SageMakerService, request: Request, started: float) -> Resp
     if answer.custom_attributes:
         response.headers[_CUSTOM_ATTRIBUTES] = answer.custom_attributes
     return response
+
+
+def _find_and_ask(
+    service: SageMakerService, request: Request, body: bytes
+) -> tuple[Hosted, Variant, ModelAnswer]:
+    while True:
+        endpoint = _endpoint(service, request)
+        fleet = endpoint.choose()
+        variant = _variant(endpoint.name, fleet, request)
+        try:
+            return endpoint, variant, _ask(variant, body, request)
+        except NotReadyError as error:
+            if not _endpoint(service, request).is_served_by(fleet):
+                continue  # an update has just put these servers away: ask the new ones
+            message = f"No instance of variant {variant.plan.name} is ready: its container starts again."
+            raise InvocationError(HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable", message) from error
 
 
 def _endpoint(service: SageMakerService, request: Request) -> Hosted:
@@ -95,16 +109,16 @@ def _endpoint(service: SageMakerService, request: Request) -> Hosted:
     return endpoint
 
 
-def _variant(endpoint: Hosted, request: Request) -> Variant:
+def _variant(endpoint: str, fleet: Fleet, request: Request) -> Variant:
     try:
-        return endpoint.choose().choose(request.headers.get("X-Amzn-SageMaker-Target-Variant"))
+        return fleet.choose(request.headers.get("X-Amzn-SageMaker-Target-Variant"))
     except VariantNotFoundError as error:
-        message = f"Variant {error} not found in endpoint {endpoint.name}."
+        message = f"Variant {error} not found in endpoint {endpoint}."
         raise InvocationError(HTTPStatus.BAD_REQUEST, "ValidationError", message) from error
 
 
 def _ask(variant: Variant, body: bytes, request: Request) -> ModelAnswer:
-    """Asks the model. Raises InvocationError when there is nobody to ask."""
+    """Asks the model. Raises NotReadyError when there is nobody to ask."""
     headers = {
         "Content-Type": request.headers.get("Content-Type") or _DEFAULT_TYPE,
         "Accept": request.headers.get("Accept") or "*/*",
@@ -114,11 +128,6 @@ def _ask(variant: Variant, body: bytes, request: Request) -> ModelAnswer:
     asked = time.perf_counter()
     try:
         answer = variant.post(body, headers)
-    except NotReadyError as error:
-        message = (
-            f"No instance of variant {variant.plan.name} is ready: its container is being started again."
-        )
-        raise InvocationError(HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable", message) from error
     except ModelTimeoutError:
         return _no_answer(
             "Your invocation timed out while waiting for a response from container primary. Review the "

@@ -8,6 +8,8 @@ import uuid
 
 from botocore.exceptions import ClientError
 
+from tests.shapes import assert_answer
+
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
 ROLE = "arn:aws:iam::123456789012:role/scones"
 BUCKET = "test-endpoints"
@@ -94,7 +96,9 @@ class Endpoints:
         return name, self.wait(name, wait)
 
     def describe(self, name):
-        return self.sagemaker.describe_endpoint(EndpointName=name)
+        found = self.sagemaker.describe_endpoint(EndpointName=name)
+        assert_answer("sagemaker", "DescribeEndpoint", found)
+        return found
 
     def wait(self, name, status, seconds=60):
         deadline = time.monotonic() + seconds

@@ -147,7 +147,8 @@ def test_variants_share_the_traffic_by_weight_and_can_be_named(endpoint):
 
 def test_an_update_serves_without_a_gap(endpoint):
     name, _ = endpoint.create(endpoint.config(endpoint.model("old")))
-    config = endpoint.config(endpoint.model("new"))
+    slow = "import time; time.sleep(2)\n" + endpoint.inference
+    config = endpoint.config(endpoint.model("new", code=slow))
     endpoint.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
     updating = endpoint.describe(name)
 

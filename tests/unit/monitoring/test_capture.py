@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -174,6 +174,7 @@ def test_a_folder_that_is_not_there(tmp_path):
         read_captures(tmp_path / "nowhere")
 
 
+@settings(deadline=None)  # of files and databases, on whatever disk
 @given(noise=st.lists(st.binary(max_size=80), max_size=8))
 def test_whatever_stands_between_records_never_stops_the_reading(tmp_path_factory, noise):
     folder = tmp_path_factory.mktemp("wild")

@@ -1,13 +1,14 @@
 """The model registry and models, called as operations; nothing here touches S3."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localaws.sagemaker.errors import ConflictError, ValidationError
 from localaws.sagemaker.service import SageMakerService
 from localaws.sagemaker.store import Store
 from localaws.stack import Stack
+from tests.shapes import assert_answer
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
 SPECIFICATION = {
@@ -17,8 +18,17 @@ SPECIFICATION = {
 }
 
 
+class Checked(SageMakerService):
+    """Each answer is held against the operation's output shape."""
+
+    def call(self, name, request):
+        answer = super().call(name, request)
+        assert_answer("sagemaker", name, answer)
+        return answer
+
+
 def new_service(folder) -> SageMakerService:
-    return SageMakerService(Stack(root=folder, port=1, store=Store(folder / "sagemaker.db")))
+    return Checked(Stack(root=folder, port=1, store=Store(folder / "sagemaker.db")))
 
 
 @pytest.fixture
@@ -228,6 +238,7 @@ def test_an_image_that_nothing_stands_in_for_makes_no_model(service):
         create_model(service, {"Image": "me/mine:1"})
 
 
+@settings(deadline=None)  # of files and databases, on whatever disk
 @given(deleted=st.lists(st.booleans(), min_size=1, max_size=12))
 def test_versions_only_grow_whatever_is_deleted(tmp_path_factory, deleted):
     service = new_service(tmp_path_factory.mktemp("stack"))
@@ -242,3 +253,29 @@ def test_versions_only_grow_whatever_is_deleted(tmp_path_factory, deleted):
 
     assert versions == list(range(1, len(deleted) + 1))
     service.store.close()
+
+
+def test_lists_and_descriptions_of_all_kinds_are_whole(service):
+    register(service, ModelApprovalStatus="Approved")
+    create_model(service, {"Image": IMAGE})
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": "classifier",
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 1,
+    }
+    service.call("CreateEndpointConfig", {"EndpointConfigName": "config", "ProductionVariants": [variant]})
+
+    for what, members in {
+        "ModelPackageGroups": "ModelPackageGroupSummaryList",
+        "Models": "Models",
+        "EndpointConfigs": "EndpointConfigs",
+    }.items():
+        assert len(service.call(f"List{what}", {})[members]) == 1
+    group = service.call("DescribeModelPackageGroup", {"ModelPackageGroupName": "scones"})
+    assert group["ModelPackageGroupStatus"] == "Completed"
+    config = service.call("DescribeEndpointConfig", {"EndpointConfigName": "config"})
+    assert config["ProductionVariants"] == [{"InitialVariantWeight": 1.0, **variant}]
+    service.call("DeleteEndpointConfig", {"EndpointConfigName": "config"})
+    service.call("DeleteModel", {"ModelName": "classifier"})
+    assert service.call("ListModels", {}) == {"Models": []}
