@@ -8,11 +8,10 @@ https://www.cs.toronto.edu/~kriz/cifar.html
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,14 +19,11 @@ from processing import plain_pickle
 from processing.cifar100 import CHANNELS, FINE_LABEL_NAMES, IMAGE_SIDE, PIXEL_BYTES
 from processing.job import JobError
 from processing.stream import ForwardFile
+from processing.tar_stream import Member, members
 
 BINARY_RECORD_BYTES = 2 + PIXEL_BYTES
 BINARY_RECORDS_A_READ = 512
-MAX_MEMBERS = 1000
-MAX_MEMBER_BYTES = 512 << 20
 MAX_NAMES_BYTES = 1 << 20
-TAR_READ_BYTES = 1 << 18
-HEADER_ROOM = 8 * TAR_READ_BYTES
 
 
 class ArchiveContentError(JobError):
@@ -57,19 +53,13 @@ class Records:
 def read_records(file: ForwardFile, archive: str, wanted: Collection[int]) -> Iterator[Records]:
     """The records of both splits whose fine label is in `wanted`; `archive` is its name for messages.
 
-    Raises `ArchiveContentError`, `plain_pickle.PickleContentError` or `stream.CompressedDataError`.
+    Raises `ArchiveContentError`, `tar_stream.TarError`, `plain_pickle.PickleContentError` or
+    `stream.CompressedDataError`.
     """
-    try:
-        yield from _read_members(file, archive, wanted)
-    except tarfile.TarError as error:
-        raise ArchiveContentError(f"{archive} is not a readable tar archive: {error}") from None
-
-
-def _read_members(file: ForwardFile, archive: str, wanted: Collection[int]) -> Iterator[Records]:
     chosen = np.zeros(256, bool)
     chosen[list(wanted)] = True
     seen: set[str] = set()
-    for member, content in _members(file, archive):
+    for member in members(file, archive):
         base = PurePosixPath(member.name).name
         read = _READERS.get(base)
         if read is None:
@@ -77,35 +67,9 @@ def _read_members(file: ForwardFile, archive: str, wanted: Collection[int]) -> I
         if base in seen:
             raise ArchiveContentError(f'{archive} holds "{base}" twice, the second as {member.name}')
         seen.add(base)
-        yield from read(content, member, chosen)
+        yield from read(member, chosen)
     file.drain()
     _check_complete(archive, seen)
-
-
-def _members(file: ForwardFile, archive: str) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
-    """The regular files of a tar; whatever else a tar can hold has no business here."""
-    file.allow(HEADER_ROOM)
-    # tarfile asks its file for nothing but `read`.
-    with tarfile.open(fileobj=file, mode="r|", bufsize=TAR_READ_BYTES) as tar:  # type: ignore[call-overload]
-        for count, member in enumerate(tar):
-            _check_member(member, count, archive)
-            file.allow(member.size + HEADER_ROOM)
-            tar.members.clear()  # it keeps every header otherwise
-            content = tar.extractfile(member) if member.isreg() else None
-            if content is not None:
-                yield member, content
-
-
-def _check_member(member: tarfile.TarInfo, count: int, archive: str) -> None:
-    path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts:
-        raise ArchiveContentError(f'{archive}: member "{member.name}" points outside the archive')
-    if not (member.isreg() or member.isdir()) or member.issparse():
-        raise ArchiveContentError(f'{archive}: member "{member.name}" is neither a plain file nor a folder')
-    if member.size > MAX_MEMBER_BYTES:
-        raise ArchiveContentError(f'{archive}: member "{member.name}" claims {member.size:,} bytes')
-    if count >= MAX_MEMBERS:
-        raise ArchiveContentError(f"{archive} has more than {MAX_MEMBERS:,} members")
 
 
 def _check_complete(archive: str, seen: set[str]) -> None:
@@ -123,8 +87,8 @@ def _check_complete(archive: str, seen: set[str]) -> None:
         )
 
 
-def _read_python_split(content: IO[bytes], member: tarfile.TarInfo, chosen: np.ndarray) -> Iterator[Records]:
-    table = _string_keys(plain_pickle.load(content, member.size, member.name), member)  # type: ignore[arg-type]
+def _read_python_split(member: Member, chosen: np.ndarray) -> Iterator[Records]:
+    table = _string_keys(plain_pickle.load(member, member.size, member.name), member)
     missing = {"data", "fine_labels"} - table.keys()
     if missing:
         raise ArchiveContentError(f'{member.name} has no "{min(missing)}": not a CIFAR-100 split')
@@ -146,13 +110,13 @@ def _read_python_split(content: IO[bytes], member: tarfile.TarInfo, chosen: np.n
     )
 
 
-def _string_keys(table: Any, member: tarfile.TarInfo) -> dict[str, Any]:
+def _string_keys(table: Any, member: Member) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise ArchiveContentError(f"{member.name} does not hold a dictionary")
     return {key.decode("latin-1") if isinstance(key, bytes) else str(key): table[key] for key in table}
 
 
-def _labels(values: Any, member: tarfile.TarInfo) -> np.ndarray:
+def _labels(values: Any, member: Member) -> np.ndarray:
     """Checked before they become bytes: 256 would turn into 0."""
     if isinstance(values, np.ndarray):
         values = values.tolist()
@@ -164,13 +128,13 @@ def _labels(values: Any, member: tarfile.TarInfo) -> np.ndarray:
     return np.array(values, np.uint8)
 
 
-def _label_error(member: tarfile.TarInfo, number: int, value: Any) -> ArchiveContentError:
+def _label_error(member: Member, number: int, value: Any) -> ArchiveContentError:
     return ArchiveContentError(
         f"{member.name}: record {number:,} has the label {value!r:.40}; CIFAR-100's are 0 to 99"
     )
 
 
-def _file_names(values: Any, member: tarfile.TarInfo) -> list[str] | None:
+def _file_names(values: Any, member: Member) -> list[str] | None:
     if values is None:
         return None
     if not isinstance(values, list) or not all(isinstance(value, (bytes, str)) for value in values):
@@ -178,15 +142,17 @@ def _file_names(values: Any, member: tarfile.TarInfo) -> list[str] | None:
     return [value.decode("latin-1") if isinstance(value, bytes) else value for value in values]
 
 
-def _read_binary_split(content: IO[bytes], member: tarfile.TarInfo, chosen: np.ndarray) -> Iterator[Records]:
+def _read_binary_split(member: Member, chosen: np.ndarray) -> Iterator[Records]:
     if member.size % BINARY_RECORD_BYTES:
         raise ArchiveContentError(
             f"{member.name} has {member.size:,} bytes: "
             f"no whole number of {BINARY_RECORD_BYTES:,}-byte records"
         )
-    for first in range(0, member.size // BINARY_RECORD_BYTES, BINARY_RECORDS_A_READ):
-        block = content.read(BINARY_RECORDS_A_READ * BINARY_RECORD_BYTES)
-        table = np.frombuffer(block, np.uint8).reshape(-1, BINARY_RECORD_BYTES)
+    records = member.size // BINARY_RECORD_BYTES
+    buffer = np.empty((min(BINARY_RECORDS_A_READ, records), BINARY_RECORD_BYTES), np.uint8)
+    for first in range(0, records, BINARY_RECORDS_A_READ):
+        table = buffer[: records - first]
+        member.readinto(table.reshape(-1).data)
         labels = table[:, 1]
         if labels.max() >= len(FINE_LABEL_NAMES):
             row = int(labels.argmax())
@@ -201,30 +167,30 @@ def _read_binary_split(content: IO[bytes], member: tarfile.TarInfo, chosen: np.n
         )
 
 
-def _check_python_names(content: IO[bytes], member: tarfile.TarInfo, _: np.ndarray) -> Iterator[Records]:
+def _check_python_names(member: Member, _: np.ndarray) -> Iterator[Records]:
     _check_names_size(member)
-    table = _string_keys(plain_pickle.load(content, member.size, member.name), member)  # type: ignore[arg-type]
+    table = _string_keys(plain_pickle.load(member, member.size, member.name), member)
     _check_names(_file_names(table.get("fine_label_names"), member), member)
     return iter(())
 
 
-def _check_binary_names(content: IO[bytes], member: tarfile.TarInfo, _: np.ndarray) -> Iterator[Records]:
+def _check_binary_names(member: Member, _: np.ndarray) -> Iterator[Records]:
     _check_names_size(member)
-    _check_names(content.read().decode("latin-1").split(), member)
+    _check_names(member.read(member.size).decode("latin-1").split(), member)
     return iter(())
 
 
-def _check_names_size(member: tarfile.TarInfo) -> None:
+def _check_names_size(member: Member) -> None:
     if member.size > MAX_NAMES_BYTES:
         raise ArchiveContentError(f"{member.name} claims {member.size:,} bytes for 100 names")
 
 
-def _check_names(names: list[str] | None, member: tarfile.TarInfo) -> None:
+def _check_names(names: list[str] | None, member: Member) -> None:
     if names is None or tuple(names) != FINE_LABEL_NAMES:
         raise ArchiveContentError(f"{member.name} does not list CIFAR-100's 100 fine labels")
 
 
-_Read = Callable[[IO[bytes], tarfile.TarInfo, np.ndarray], Iterator[Records]]
+_Read = Callable[[Member, np.ndarray], Iterator[Records]]
 
 _READERS: dict[str, _Read] = {
     "train": _read_python_split,

@@ -1,6 +1,6 @@
 """Keeps downloaded archives by their digest, and what a cut or a kill left of a download.
 
-FOLDER/archives/<md5>          a whole archive; appears by rename
+FOLDER/archives/<digest>       a whole archive, such as md5-… or sha256-…; appears by rename
 FOLDER/uris/<sha256>.json      which archive a URI gave, and the version (entity tag) it had then
 FOLDER/partial/<sha256>        what has come so far, with its version in <sha256>.json beside it
 """
@@ -25,7 +25,7 @@ class Known:
     """What a URI gave last time."""
 
     uri: str
-    md5: str
+    digest: str
     version: str | None
 
 
@@ -33,9 +33,9 @@ class ArchiveCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def archive(self, md5: str) -> Path | None:
+    def archive(self, digest: str) -> Path | None:
         """The whole archive of that digest, if it is here. Its content is for the reader to check."""
-        path = self.folder / "archives" / md5
+        path = self.folder / "archives" / digest
         return path if path.is_file() else None
 
     def known(self, uri: str) -> Known | None:
@@ -45,10 +45,17 @@ class ArchiveCache:
             known = Known(**record)
         except TypeError:
             return None
-        return known if known.uri == uri and self.archive(known.md5) else None
+        return known if known.uri == uri and self.archive(known.digest) else None
 
-    def forget(self, md5: str) -> None:
-        (self.folder / "archives" / md5).unlink(missing_ok=True)
+    def forget_if_damaged(self, digest: str) -> bool:
+        """Remove the archive of that digest if that is not its digest."""
+        path = self.folder / "archives" / digest
+        algorithm, _, expected = digest.partition("-")
+        with path.open("rb") as file:
+            damaged = hashlib.file_digest(file, algorithm).hexdigest() != expected
+        if damaged:
+            path.unlink()
+        return damaged
 
     @contextmanager
     def partial(self, uri: str) -> Iterator[Partial]:
@@ -58,11 +65,11 @@ class ArchiveCache:
         with _locked(path) as (place, file):
             yield Partial(self, uri, place, file)
 
-    def keep(self, uri: str, path: Path, md5: str, version: str | None) -> None:
-        archive = self.folder / "archives" / md5
+    def keep(self, uri: str, path: Path, digest: str, version: str | None) -> None:
+        archive = self.folder / "archives" / digest
         archive.parent.mkdir(parents=True, exist_ok=True)
         path.replace(archive)
-        _write_json(self._place("uris", uri, ".json"), asdict(Known(uri, md5, version)))
+        _write_json(self._place("uris", uri, ".json"), asdict(Known(uri, digest, version)))
 
     def _place(self, kind: str, uri: str, suffix: str) -> Path:
         return self.folder / kind / (hashlib.sha256(uri.encode()).hexdigest()[:32] + suffix)
@@ -106,11 +113,11 @@ class Partial:
                 left -= len(chunk)
                 yield chunk
 
-    def keep(self, md5: str) -> None:
+    def keep(self, digest: str) -> None:
         """The download is whole: into the cache with it."""
         self.file.flush()
         os.fsync(self.file.fileno())
-        self._cache.keep(self._uri, self._path, md5, self.download.version)
+        self._cache.keep(self._uri, self._path, digest, self.download.version)
         self._note.unlink(missing_ok=True)
 
     def drop(self) -> None:

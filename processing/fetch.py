@@ -23,7 +23,8 @@ class Fetch:
     """An archive about to be read, once.
 
     Attributes:
-        bytes, md5, sha256: of what was read; final after `chunks` ended.
+        bytes, sha256, md5: of what was read; final after `chunks` ended. The md5 is counted only where one
+            is expected, since it takes longer than all other reading.
     """
 
     def __init__(
@@ -35,15 +36,15 @@ class Fetch:
         self._source = source
         self._expected = md5
         self._cache = cache
-        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._md5 = hashlib.md5(usedforsecurity=False) if md5 else None
         self._sha256 = hashlib.sha256()
-        self._copy: str | None = None  # the md5 that the copy in use was kept under
+        self._copy: str | None = None  # the digest of the kept archive that was read
         self._partial: Partial | None = None
         self._meter: Meter | None = None
 
     @property
-    def md5(self) -> str:
-        return self._md5.hexdigest()
+    def md5(self) -> str | None:
+        return self._md5.hexdigest() if self._md5 else None
 
     @property
     def sha256(self) -> str:
@@ -62,14 +63,11 @@ class Fetch:
             self._meter.finish()
         self._check()
 
-    def discard_copy(self) -> bool:
-        """Remove what the cache holds of this archive, which is bad; true if it was a whole copy."""
+    def discard_if_damaged(self) -> bool:
+        """After an error: let go of what may have caused it; true if a kept archive was damaged."""
         if self._partial:
             self._partial.drop()
-        if self._cache and self._copy:
-            self._cache.forget(self._copy)
-            return True
-        return False
+        return bool(self._cache and self._copy and self._cache.forget_if_damaged(self._copy))
 
     def _check(self) -> None:
         if self._expected and self.md5 != self._expected:
@@ -79,8 +77,9 @@ class Fetch:
 
     def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
-            self._md5.update(chunk)
             self._sha256.update(chunk)
+            if self._md5:
+                self._md5.update(chunk)
             self.bytes += len(chunk)
             if self._meter:
                 self._meter.add(len(chunk))
@@ -107,18 +106,20 @@ class Fetch:
             self._partial = partial
             yield from self._counted(self._continued(source, partial))
             self._check()
-            partial.keep(self.md5)
+            partial.keep(f"md5-{self.md5}" if self._expected else f"sha256-{self.sha256}")
 
     def _current_copy(self, source: RemoteSource, cache: ArchiveCache) -> Path | None:
         """The kept archive, if it is the one that is meant, or still the one that the URI gives."""
         if self._expected:
-            self._copy = self._expected
+            digest = f"md5-{self._expected}"
         else:
             known = cache.known(source.uri)
             if known is None or not _unchanged(source, known.version):
                 return None
-            self._copy = known.md5
-        return cache.archive(self._copy)
+            digest = known.digest
+        path = cache.archive(digest)
+        self._copy = digest if path else None
+        return path
 
     def _continued(self, source: RemoteSource, partial: Partial) -> Iterator[bytes]:
         """What an earlier process left of the download, then the rest of it, which is added to the file."""

@@ -44,7 +44,7 @@ class Reader(Protocol):
 def load(stream: Reader, size: int, name: str) -> Any:
     """The value in the pickle of `size` bytes on `stream`: containers of numbers, text, bytes and arrays.
 
-    Python 2's strings come as `bytes`, large ones as `bytearray`. `name` is for messages.
+    Python 2's strings come as `bytes`, large ones as `memoryview`. `name` is for messages.
     Raises `PickleContentError`.
     """
     machine = _Machine(_Input(stream, size))
@@ -99,20 +99,20 @@ class _Input:
                 raise PickleContentError("a name of more than 256 characters")
         return text.decode("ascii", "replace")
 
-    def take_large(self, count: int) -> bytearray:
+    def take_large(self, count: int) -> memoryview:
         """Exactly `count` bytes, without holding any of them twice."""
         self._check(count)
-        target = bytearray(count)
+        # numpy asks for huge pages, which makes the first touch of much memory far cheaper.
+        target = np.empty(count, np.uint8).data
         filled = min(count, len(self._buffer) - self._at)
         target[:filled] = self._buffer[self._at : self._at + filled]
         self._at += filled
-        with memoryview(target) as view:
-            while filled < count:
-                got = self._stream.readinto(view[filled : filled + LARGE])
-                if not got:
-                    raise PickleContentError(f"ends after {self._size - self._unread:,} bytes")
-                filled += got
-                self._unread -= got
+        while filled < count:
+            got = self._stream.readinto(target[filled:])
+            if not got:
+                raise PickleContentError(f"ends after {self._size - self._unread:,} bytes")
+            filled += got
+            self._unread -= got
         return target
 
     def _check(self, count: int) -> None:
@@ -209,7 +209,7 @@ class _Machine:
     def unsigned(self, width: int) -> int:
         return int.from_bytes(self.input.take(width), "little")
 
-    def bytes_of(self, count: int) -> bytes | bytearray:
+    def bytes_of(self, count: int) -> bytes | memoryview:
         return self.input.take(count) if count < LARGE else self.input.take_large(count)
 
     def text_of(self, count: int) -> str | _Latin1Text:
@@ -331,7 +331,7 @@ def _new_array(_type: Any, _shape: Any, _typecode: Any) -> _Pending:
 
 def _array(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     """An array over `content`, not a copy of it; shape and length must agree."""
-    buffer = _expect(content, (bytes, bytearray))
+    buffer = _expect(content, (bytes, bytearray, memoryview))
     sides = [_expect(side, int) for side in _expect(shape, tuple)]
     if any(side < 0 for side in sides):
         raise ValueError

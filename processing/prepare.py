@@ -69,7 +69,7 @@ def prepare(options: Options) -> dict[str, Any]:
     except SourceError:
         raise
     except JobError:
-        if not fetch.discard_copy():
+        if not fetch.discard_if_damaged():
             raise
     print(f"the kept copy of {fetch.name} was damaged; fetching it again", file=sys.stderr)
     return _prepare(Fetch(source, options.md5 or known_md5, cache), options)
@@ -100,7 +100,7 @@ def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
 def _records(fetch: Fetch, classes: Sequence[str]) -> Iterator[Records]:
     wanted = [FINE_LABEL_NAMES.index(name) for name in classes]
     pieces = in_background(gunzip(in_background(fetch.chunks()), fetch.name))
-    with ForwardFile(pieces, fetch.name) as file:
+    with ForwardFile(pieces) as file:
         yield from read_records(file, fetch.name, wanted)
 
 

@@ -24,8 +24,8 @@ except ImportError:
 else:
     _deflate = isal_zlib
 
-OUTPUT_CHUNK = 1 << 20
-QUEUED_CHUNKS = 4
+OUTPUT_CHUNK = 1 << 18
+QUEUED_CHUNKS = 8
 STOP_SECONDS = 1.0
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WBITS = 16 + zlib.MAX_WBITS
@@ -38,7 +38,7 @@ class CompressedDataError(JobError):
 
 
 def gunzip(chunks: Iterable[bytes], name: str) -> Generator[bytes, None, None]:
-    """The content of a gzip file of one member or several, in pieces of at most 1 MiB.
+    """The content of a gzip file of one member or several, in pieces of at most 256 KiB.
 
     Raises `CompressedDataError`; `name` is for its message.
     """
@@ -117,39 +117,46 @@ def in_background(items: Generator[bytes, None, None]) -> Generator[bytes, None,
 
 
 class ForwardFile:
-    """A binary file made of pieces, to be read once from front to end.
+    """A binary file made of pieces, to be read once from front to end."""
 
-    `allow` bounds what may be read next: a tar header that claims a name of a gigabyte is stopped by it.
-    """
-
-    def __init__(self, pieces: Iterator[bytes], name: str) -> None:
+    def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
-        self._name = name
         self._rest = memoryview(b"")
-        self._allowed: int | None = None
-
-    def allow(self, count: int) -> None:
-        """Let at most `count` more bytes be read before the next call."""
-        self._allowed = count
 
     def read(self, size: int) -> bytes:
         """`size` bytes, fewer only at the end."""
-        if self._allowed is not None:
-            self._allowed -= size
-            if self._allowed < 0:
-                raise CompressedDataError(f"{self._name}: a header of the tar is absurdly large")
-        parts = []
-        while size:
-            if not self._rest:
-                piece = next(self._pieces, None)
-                if piece is None:
-                    break
-                self._rest = memoryview(piece)
-            part = self._rest[:size]
-            self._rest = self._rest[len(part) :]
+        part = self._part(size)
+        if len(part) == size:
+            return bytes(part)
+        parts = [part]
+        size -= len(part)
+        while size and (part := self._part(size)):
             size -= len(part)
             parts.append(part)
-        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+        return b"".join(parts)
+
+    def readinto(self, target: memoryview) -> int:
+        """Fill `target`, less only at the end; how much it was."""
+        filled = 0
+        while filled < len(target) and (part := self._part(len(target) - filled)):
+            target[filled : filled + len(part)] = part
+            filled += len(part)
+        return filled
+
+    def skip(self, size: int) -> int:
+        """Pass over `size` bytes, fewer only at the end; how many it were."""
+        skipped = 0
+        while skipped < size and (part := self._part(size - skipped)):
+            skipped += len(part)
+        return skipped
+
+    def _part(self, size: int) -> memoryview:
+        """What is at hand, at most `size` bytes; empty only at the end."""
+        if not self._rest:
+            self._rest = memoryview(next(self._pieces, b""))
+        part = self._rest[:size]
+        self._rest = self._rest[len(part) :]
+        return part
 
     def drain(self) -> None:
         """Read to the end, so that checksums over the whole are complete."""

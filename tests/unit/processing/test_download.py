@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -13,8 +13,10 @@ from processing import download, fetch
 from processing.cache import ArchiveCache
 from processing.download import Download, read_through_cuts
 from processing.fetch import ChecksumError, Fetch
+from processing.http_source import HttpSource
+from processing.job import JobError
 from processing.prepare import Options, prepare
-from processing.sources import HttpSource, SourceError, resolve
+from processing.sources import SourceError, resolve
 
 CONTENT = bytes(range(256)) * 4000
 
@@ -190,11 +192,12 @@ def cache(tmp_path):
 
 
 MD5 = hashlib.md5(CONTENT).hexdigest()
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 def test_keeps_by_digest_and_uses_again(server, cache):
     assert fetched(server, cache, MD5) == CONTENT
-    assert (cache.folder / "archives" / MD5).read_bytes() == CONTENT
+    assert (cache.folder / "archives" / f"md5-{MD5}").read_bytes() == CONTENT
     assert not any((cache.folder / "partial").iterdir())
     server.shutdown()
     assert fetched(server, cache, MD5) == CONTENT
@@ -229,7 +232,7 @@ def test_a_later_process_goes_on(server, cache):
     received = cut_short(server, cache)
     assert fetched(server, cache, MD5) == CONTENT
     assert server.behaviour.requests[-1]["range"] == f"bytes={received}-"
-    assert (cache.folder / "archives" / MD5).read_bytes() == CONTENT
+    assert (cache.folder / "archives" / f"md5-{MD5}").read_bytes() == CONTENT
 
 
 def test_a_later_process_starts_again_when_the_archive_changed(server, cache):
@@ -277,7 +280,7 @@ def test_prepares_from_a_server_that_cuts(server, archives, tmp_path):
     content = archives["python"].read_bytes()
     server.behaviour = Behaviour(content=content, cuts=[100_000] * 5)
     statistics = prepare(options(server, tmp_path))
-    assert statistics["source"]["md5"] == hashlib.md5(content).hexdigest()
+    assert statistics["source"]["sha256"] == hashlib.sha256(content).hexdigest()
     assert statistics["source"]["uri"] == server.url
     assert statistics["splits"]["validation"]["images"] == 8
 
@@ -287,7 +290,7 @@ def test_a_damaged_copy_is_fetched_again(server, archives, tmp_path, capsys):
     server.behaviour = Behaviour(content=content)
     md5 = hashlib.md5(content).hexdigest()
     prepare(options(server, tmp_path, md5=md5))
-    kept = tmp_path / "cache" / "archives" / md5
+    kept = tmp_path / "cache" / "archives" / f"md5-{md5}"
     kept.write_bytes(content[:50_000] + b"damage" + content[50_006:])
     prepare(options(server, tmp_path, md5=md5))
     assert "was damaged; fetching it again" in capsys.readouterr().err
@@ -295,11 +298,22 @@ def test_a_damaged_copy_is_fetched_again(server, archives, tmp_path, capsys):
     assert len(server.behaviour.requests) == 2
 
 
+def test_a_good_copy_outlives_a_mistake(server, archives, tmp_path, capsys):
+    content = archives["binary"].read_bytes()
+    server.behaviour = Behaviour(content=content)
+    for _ in range(2):
+        with pytest.raises(JobError, match="has no image of wolf"):
+            prepare(replace(options(server, tmp_path), classes=("wolf",)))
+    assert len(list((tmp_path / "cache" / "archives").iterdir())) == 1
+    assert "fetching it again" not in capsys.readouterr().err
+    assert [request.get("if-none-match") for request in server.behaviour.requests] == [None, '"v1"']
+
+
 def test_bad_content_is_not_gone_on_with(server, archives, tmp_path):
     """A broken proxy sends garbage under the right entity tag: the next try must not build on it."""
     content = archives["binary"].read_bytes()
     server.behaviour = Behaviour(content=content[:100_000] + bytes(len(content) - 100_000))
-    with pytest.raises(Exception, match="damaged"):
+    with pytest.raises(JobError, match="damaged"):
         prepare(options(server, tmp_path))
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     server.behaviour = Behaviour(content=content)
@@ -308,7 +322,7 @@ def test_bad_content_is_not_gone_on_with(server, archives, tmp_path):
 
 def test_a_page_instead_of_the_archive(server, tmp_path):
     server.behaviour = Behaviour(content=b"<!DOCTYPE html><title>Sign in</title>")
-    with pytest.raises(Exception, match="is not a gzip file: it starts with b'<!DOCTYPE"):
+    with pytest.raises(JobError, match="is not a gzip file: it starts with b'<!DOCTYPE"):
         prepare(options(server, tmp_path))
 
 
@@ -317,7 +331,7 @@ def test_the_official_archive_from_a_mirror(server, archives, tmp_path, monkeypa
     monkeypatch.setenv("SCONES_MIRROR", f"http://127.0.0.1:{server.server_port}/mirror/")
     with pytest.raises(ChecksumError, match="not eb9058c3a382ffc7106e4002c42a8d85"):
         prepare(Options("cifar100", ("apple",), tmp_path / "out"))
-    assert server.behaviour.requests[0]["path"] == "/mirror/cifar-100-python.tar.gz"
+    assert [request["path"] for request in server.behaviour.requests] == ["/mirror/cifar-100-python.tar.gz"]
 
 
 @pytest.mark.parametrize(
@@ -345,4 +359,4 @@ def test_notes_of_the_cache_survive_nonsense(server, cache):
     for path in (cache.folder / "uris").iterdir():
         path.write_text(json.dumps(["nonsense"]))
     assert fetched(server, cache) == CONTENT
-    assert [path.name for path in (cache.folder / "archives").iterdir()] == [MD5]
+    assert [path.name for path in (cache.folder / "archives").iterdir()] == [f"sha256-{SHA256}"]

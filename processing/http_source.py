@@ -1,0 +1,91 @@
+"""An archive behind HTTP, with ranges, entity tags and time limits."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from processing.sources import (
+    RETRIED_STATUSES,
+    TIMEOUT_SECONDS,
+    SourceError,
+    Transfer,
+    TransferError,
+    UnchangedError,
+)
+
+
+@dataclass(frozen=True)
+class HttpSource:
+    """An archive behind HTTP; proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`)."""
+
+    uri: str
+    timeout: float = TIMEOUT_SECONDS
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(urllib.parse.urlsplit(self.uri).path).name or "archive"
+
+    def open(self, start: int = 0, version: str | None = None, unless: str | None = None) -> Transfer:
+        request = urllib.request.Request(self.uri, headers=_http_headers(start, version, unless))  # noqa: S310
+        try:
+            # An opener of our own: the module's is made once, with the proxies of that moment.
+            answer = urllib.request.build_opener().open(request, timeout=self.timeout)
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 304:
+                raise UnchangedError from None
+            sentence = f"{self.uri} answered {error.code} {error.reason}"
+            if error.code in RETRIED_STATUSES:
+                raise TransferError(sentence) from None
+            raise SourceError(sentence) from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            raise TransferError(f"{self.uri} cannot be reached: {reason}") from None
+        return _http_transfer(self, answer, start)
+
+
+class _HttpStream:
+    def __init__(self, answer: http.client.HTTPResponse) -> None:
+        self._answer = answer
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return self._answer.read(size)
+        except (OSError, http.client.HTTPException) as error:
+            raise TransferError(f"{type(error).__name__}: {error}") from None
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+def _http_headers(start: int, version: str | None, unless: str | None) -> dict[str, str]:
+    # "identity": the archive's own bytes are what the checksum is over.
+    headers = {"User-Agent": "scones", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+        if version and not version.startswith("W/"):  # RFC 9110, 13.1.5: a weak tag may not be used here
+            headers["If-Range"] = version
+    if unless:
+        headers["If-None-Match" if unless.endswith('"') else "If-Modified-Since"] = unless
+    return headers
+
+
+def _http_transfer(source: HttpSource, answer: http.client.HTTPResponse, start: int) -> Transfer:
+    length = answer.headers.get("Content-Length", "")
+    size = int(length) if length.isdigit() else None
+    begins = 0
+    if answer.status == 206:
+        # Content-Range: bytes 100-999/1000
+        span, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+        first = span.partition("-")[0]
+        if not first.isdigit() or int(first) > start:
+            answer.close()
+            raise SourceError(f"{source.uri} answered another range than the one asked for")
+        begins, size = int(first), int(total) if total.isdigit() else None
+    version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+    return Transfer(_HttpStream(answer), begins, size, version)
