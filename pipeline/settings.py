@@ -19,6 +19,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from training.recipe import PRESETS, Recipe
+
 PREFIX = "SCONES_"
 CONFIG_VARIABLE = "SCONES_CONFIG"
 CONFIG_FILE = "scones.toml"
@@ -27,6 +29,9 @@ CONFIG_FILE = "scones.toml"
 LOCAL_ACCOUNT = "123456789012"
 LOCAL_BUCKET = "scones-local"
 LOCAL_ROLE = f"arn:aws:iam::{LOCAL_ACCOUNT}:role/scones-execution"
+
+# What training does by default is written down once, where it trains.
+RECIPE = Recipe()
 
 # Variables of other parts, which are no settings of the workflow.
 OTHER_VARIABLES = {
@@ -105,19 +110,26 @@ class Settings(BaseSettings):
     # An ISO 8601 duration: how old a step's result may be to be used again.
     cache_expire_after: Annotated[str, StringConstraints(pattern=r"^P\d+D$|^PT\d+[HM]$")] = "P30D"
 
-    epochs: Annotated[Integer, Field(ge=1, le=10_000)] = 32
-    learning_rate: Annotated[Number, Field(gt=0, le=10)] = 0.004
-    batch_size: Annotated[Integer, Field(ge=2, le=65_536)] = 50
-    weight_decay: Annotated[Number, Field(ge=0, le=10)] = 0.05
-    seed: Annotated[Integer, Field(ge=0)] = 0
+    preset: Literal[*PRESETS] = "default"  # type: ignore[valid-type]
+    epochs: Annotated[Integer, Field(ge=1, le=10_000)] = RECIPE.epochs
+    learning_rate: Annotated[Number, Field(gt=0, le=10)] = RECIPE.learning_rate
+    batch_size: Annotated[Integer, Field(ge=2, le=65_536)] = RECIPE.batch_size
+    weight_decay: Annotated[Number, Field(ge=0, le=10)] = RECIPE.weight_decay
+    seed: Annotated[Integer, Field(ge=0)] = RECIPE.seed
 
     @model_validator(mode="before")
     @classmethod
-    def _local_defaults(cls, values: Any) -> Any:
-        """The local AWS needs no set-up, so its bucket and role have names; on AWS they are yours to give."""
-        if isinstance(values, dict) and values.get("target", "local") == "local":
-            return {"bucket": LOCAL_BUCKET, "role_arn": LOCAL_ROLE} | values
-        return values
+    def _dependent_defaults(cls, values: Any) -> Any:
+        """The local AWS needs no set-up, so its bucket and role have names; on AWS they are yours to give.
+
+        A preset's hyperparameters that are settings are theirs too: each reaches the job by its own name.
+        """
+        if not isinstance(values, dict):
+            return values
+        local = values.get("target", "local") == "local"
+        names = {"bucket": LOCAL_BUCKET, "role_arn": LOCAL_ROLE} if local else {}
+        preset = PRESETS.get(values.get("preset", "default"), {})
+        return names | {key: preset[key] for key in preset.keys() & cls.model_fields.keys()} | values
 
     @model_validator(mode="after")
     def _complete(self) -> Settings:

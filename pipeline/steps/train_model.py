@@ -36,6 +36,7 @@ def hyperparameters(context: StepContext) -> dict[str, Any]:
         "sagemaker_submit_directory": context.training.uri(settings),
         "sagemaker_region": settings.region,
         "classes": ",".join(settings.classes),
+        "preset": settings.preset,
     }
     return {name: json.dumps(text) for name, text in texts.items()} | {
         "epochs": parameters.epochs.to_string(),

@@ -79,7 +79,7 @@ def test_demo(tmp_path, data):
     assert process.returncode == 0, errors
     summary = json.loads((out / "summary.json").read_text())
     assert set(summary) == SUMMARY_KEYS
-    assert summary["evaluation"]["accuracy"] >= 0.9
+    assert summary["evaluation"]["accuracy"] >= (0.85 if data == "synthetic" else 0.9)
     assert sum(map(sum, summary["evaluation"]["confusion_matrix"])) == summary["evaluation"]["images"]
     assert summary["approval_status"] == "Approved"
     assert [(step["name"], step["status"]) for step in summary["steps"]] == [

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.settings import LOCAL_BUCKET, SettingsError, load
-from training.recipe import Recipe
+from training.recipe import PRESETS
 
 ROLE = "arn:aws:iam::210987654321:role/pipeline"
 
@@ -137,10 +137,10 @@ def test_aws_is_complete_with_bucket_and_role(monkeypatch):
     assert settings.s3_uri("code", "x") == "s3://my-bucket/scones/code/x"
 
 
-def test_defaults_are_the_recipes(settings):
-    recipe = Recipe()
-    for name in ("epochs", "learning_rate", "batch_size", "weight_decay", "seed"):
-        assert getattr(settings, name) == getattr(recipe, name), name
+def test_fast_preset_has_its_own_epochs(monkeypatch):
+    assert load(preset="fast").epochs == PRESETS["fast"]["epochs"]
+    monkeypatch.setenv("SCONES_EPOCHS", "3")
+    assert load(preset="fast").epochs == 3
 
 
 def test_every_setting_is_documented(settings):
