@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 
+from localaws import browsers
 from localaws.wire import as_input
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ def _not_yet(environ: WSGIEnvironment, start_response: Any) -> Iterable[bytes]: 
     return [b""]
 
 
+def _refuse(environ: WSGIEnvironment, start_response: Any) -> Iterable[bytes]:  # noqa: ARG001
+    start_response("403 Forbidden", [("Content-Type", "text/plain")])
+    return [b"The local AWS does not answer web pages of other sites, nor other names of this machine.\n"]
+
+
 class Handler(MotoRequestHandler):
     """Reads a request, runs the application, writes its answer in as few packets as it can."""
 
@@ -78,6 +84,7 @@ class Handler(MotoRequestHandler):
         self.environ = environ = self.make_environ()
         if not self._read_body(environ):
             return
+        app = _refuse if browsers.is_foreign(environ) else self.server.app
         started: list[Any] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:  # noqa: ARG001
@@ -85,7 +92,7 @@ class Handler(MotoRequestHandler):
             return None
 
         try:
-            chunks = self.server.app(environ, start_response)
+            chunks = app(environ, start_response)
             try:
                 self._answer(started[0], started[1], chunks)
             finally:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from localaws import determinism, state_machines
+from localaws import bucket_policies, determinism, state_machines
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -25,6 +25,7 @@ def create(port: int, account: str, imported: Mapping[str, Callable[[], None]]) 
     os.environ["MOTO_PORT"] = str(port)  # where the state machine interpreter calls other services
     os.environ["MOTO_ACCOUNT_ID"] = account
     os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(_S3_MEMORY_BYTES)
+    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # web pages of other sites have no business here
     os.environ.pop("INITIAL_NO_AUTH_ACTION_COUNT", None)  # no request is refused for want of a policy
     from moto.core.config import default_user_config
     from moto.server import DomainDispatcherApplication
@@ -50,8 +51,12 @@ def _create_backend(service: str | None) -> Any:
     if service is None:
         raise NotImplementedError("moto has no such service")
     app = create_backend_app(service)
+    app.debug = False  # it costs a tenth of each request, and shows nothing that our log does not
+    app.config["PROPAGATE_EXCEPTIONS"] = True  # the gateway answers what moto cannot
     if service in ("stepfunctions", "cloudformation"):
         _import_interpreter()
+    elif service == "s3":
+        bucket_policies.install()
     determinism.patch_modules()
     return app
 

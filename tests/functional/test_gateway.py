@@ -170,3 +170,12 @@ def test_a_long_poll_ends_with_the_message(client):
     sqs.send_message(QueueUrl=url, MessageBody="hello")
     poll.join(10)
     assert [message["Body"] for message in got] == ["hello"]
+
+
+def test_a_web_page_of_another_site_is_refused(connection, client, bucket):
+    page = {"Origin": "https://evil.example", "Content-Type": "text/plain"}
+    connection.request("PUT", f"/{bucket}/by-page", b"x", page)
+    response = connection.getresponse()
+    assert (response.status, b"web pages" in response.read()) == (403, True)
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert not client("s3").list_objects_v2(Bucket=bucket, Prefix="by-page")["KeyCount"]
