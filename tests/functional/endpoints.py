@@ -60,8 +60,11 @@ class Endpoints:
         self.names = []
 
     def model(self, name="one", code=INFERENCE, environment=None):
+        return self.model_of(archive({"code/inference.py": code, "name.txt": name}), name, environment)
+
+    def model_of(self, body, name="model", environment=None):
+        """A model of that model.tar.gz."""
         model = f"{name}-{uuid.uuid4().hex[:8]}"
-        body = archive({"code/inference.py": code, "name.txt": name})
         self.s3.put_object(Bucket=BUCKET, Key=f"{model}/model.tar.gz", Body=body)
         self.sagemaker.create_model(
             ModelName=model,
