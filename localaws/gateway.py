@@ -41,11 +41,17 @@ class Service(Protocol):
 
 
 class Gateway:
-    """Routes by credential scope and path: SageMaker and Lambda invocations to us, the rest to moto."""
+    """Routes by credential scope and path.
 
-    def __init__(self, sagemaker: Service, functions: Service, recorder: Recorder) -> None:
+    SageMaker, CloudFormation and Lambda invocations are ours; the rest is moto's.
+    """
+
+    def __init__(
+        self, sagemaker: Service, functions: Service, cloudformation: Service, recorder: Recorder
+    ) -> None:
         self._sagemaker = sagemaker
         self._functions = functions
+        self._cloudformation = cloudformation
         self._recorder = recorder
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -80,6 +86,8 @@ class Gateway:
             or request.headers.get("X-Amz-Target", "").startswith("SageMaker.")
         ):
             return self._sagemaker
+        if signing_name(request) == "cloudformation":
+            return self._cloudformation
         return None
 
     def _through_moto(self, request: Request, operation: Operation) -> Answer:

@@ -78,6 +78,7 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
     _set_environment(endpoint_url)
 
     from localaws import moto_app
+    from localaws.cloudformation.service import CloudFormationService
     from localaws.execution_store import ExecutionStore
     from localaws.executions import Executions
     from localaws.functions.runtime import FunctionRuntime
@@ -90,7 +91,7 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
     store = Store(folder.root / "sagemaker.sqlite")
     closing.callback(store.close)
     stack = Stack(folder.root, server.port, store)
-    sagemaker, functions = SageMakerService(stack), FunctionRuntime(stack)
+    services = SageMakerService(stack), FunctionRuntime(stack), CloudFormationService(stack)
     journal = Journal(stack.folder("journal"))
     closing.callback(journal.close)
     executions = Executions(ExecutionStore(stack.root / "executions.sqlite"))
@@ -100,10 +101,10 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
     recorder = Recorder(moto, journal, server.port)
     _replay(journal, recorder)
     executions.replayed()
-    server.app = Gateway(sagemaker, functions, recorder)
+    server.app = Gateway(*services, recorder)
     threading.Thread(target=server.serve_forever, name="gateway", daemon=True).start()
     closing.callback(server.shutdown)
-    for service in (sagemaker, functions):
+    for service in services:
         closing.callback(service.close)
         service.start()
     return Note(os.getpid(), server.port, endpoint_url, time.time())

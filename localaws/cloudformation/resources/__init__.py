@@ -1,0 +1,27 @@
+"""Every resource type that the local AWS has; importing a module registers its types."""
+
+from localaws.cloudformation.resources import (
+    cloudwatch,
+    events,
+    functions,
+    iam,
+    kms,
+    logs,
+    messaging,
+    s3,
+    sagemaker,
+    state_machines,
+)
+
+__all__ = [
+    "cloudwatch",
+    "events",
+    "functions",
+    "iam",
+    "kms",
+    "logs",
+    "messaging",
+    "s3",
+    "sagemaker",
+    "state_machines",
+]
