@@ -109,6 +109,7 @@ def _plan_variant(service: SageMakerService, variant: Document) -> VariantPlan:
         weight=variant["InitialVariantWeight"],
         instances=variant.get("InitialInstanceCount", 1),
         startup_seconds=variant.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS),
+        serverless=variant.get("ServerlessConfig"),
     )
 
 

@@ -199,9 +199,12 @@ def _variant(plan: Document, *, pending: bool = False) -> Document:
         "DeployedImages": [{"SpecifiedImage": plan["image"], "ResolvedImage": plan["image"]}],
         "CurrentWeight": 0.0 if pending else plan["weight"],
         "DesiredWeight": plan["weight"],
-        "CurrentInstanceCount": 0 if pending else plan["instances"],
-        "DesiredInstanceCount": plan["instances"],
     }
+    if plan.get("serverless"):
+        summary |= {"DesiredServerlessConfig": plan["serverless"]}
+        return summary if pending else summary | {"CurrentServerlessConfig": plan["serverless"]}
+    summary["CurrentInstanceCount"] = 0 if pending else plan["instances"]
+    summary["DesiredInstanceCount"] = plan["instances"]
     if pending:
         message = f"Launching {plan['instances']} instance(s)."
         summary["VariantStatus"] = [{"Status": "Creating", "StatusMessage": message}]

@@ -47,6 +47,7 @@ class VariantPlan:
         weight: its share of the traffic, relative to the other variants'.
         instances: how many the user asked for; at most `SCONES_MODEL_SERVERS` (1) processes are run.
         startup_seconds: how long a server may take until it answers /ping.
+        serverless: the ServerlessConfig of a variant without instances.
     """
 
     name: str
@@ -57,6 +58,7 @@ class VariantPlan:
     weight: float
     instances: int
     startup_seconds: float
+    serverless: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -80,14 +80,11 @@ class Endpoints:
     def config(self, *variants, **members):
         """Each variant is a model's name or a whole variant."""
         name = f"config-{uuid.uuid4().hex[:8]}"
+        instances = {"InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+        given = [variant if isinstance(variant, dict) else {"ModelName": variant} for variant in variants]
         whole = [
-            {
-                "VariantName": "AllTraffic",
-                "InitialInstanceCount": 1,
-                "InstanceType": "ml.m5.large",
-                **(variant if isinstance(variant, dict) else {"ModelName": variant}),
-            }
-            for variant in variants
+            {"VariantName": "AllTraffic"} | ({} if "ServerlessConfig" in each else instances) | each
+            for each in given
         ]
         self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=whole, **members)
         return name

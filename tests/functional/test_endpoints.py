@@ -231,29 +231,54 @@ def test_deleting_an_endpoint_ends_its_processes_and_nothing_else(endpoint, loca
         endpoint.invoke(name)
 
 
+def test_a_serverless_variant_is_served_and_has_no_instances(endpoint):
+    serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
+    variant = {"ModelName": endpoint.model(), "ServerlessConfig": serverless}
+
+    name, description = endpoint.create(endpoint.config(variant))
+
+    (summary,) = description["ProductionVariants"]
+    assert summary["CurrentServerlessConfig"] == serverless
+    assert "CurrentInstanceCount" not in summary
+    assert endpoint.ask(name)["model"] == "one"
+
+
+CAPTURE = {
+    "EnableCapture": True,
+    "InitialSamplingPercentage": 100,
+    "DestinationS3Uri": f"s3://{BUCKET}/capture",
+    "CaptureOptions": [{"CaptureMode": "Input"}],
+}
+SERVERLESS = {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}
+
+
 @pytest.mark.parametrize(
-    ("variant", "members", "says"),
+    ("variants", "members", "says"),
     [
-        ({"ModelName": "nobody"}, {}, "Could not find model"),
+        ([{"ModelName": "nobody"}], {}, "Could not find model"),
+        ([{}], {}, "names no model"),
+        ([{"VariantName": "a"}, {"VariantName": "a"}], {}, "must be unique: a, a"),
+        ([{**SERVERLESS, "InstanceType": "ml.m5.large"}], {}, "either an InstanceType or a ServerlessConfig"),
+        ([SERVERLESS], {"DataCaptureConfig": CAPTURE}, "not supported for serverless"),
         (
-            {"InstanceType": "ml.m5.large", "ModelName": "nobody", "InitialInstanceCount": 1},
-            {},
-            "Could not find",
+            [{}],
+            {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/out"}}},
+            "AsyncInferenceConfig is not one of",
         ),
     ],
 )
-def test_a_config_that_cannot_be_served_is_refused(endpoint, variant, members, says):
+def test_a_config_that_cannot_be_served_is_refused(endpoint, variants, members, says):
+    model = {} if says == "names no model" else {"ModelName": endpoint.model()}
+
     with pytest.raises(ClientError, match=says):
-        endpoint.config(variant, **members)
+        endpoint.config(*({**model, **variant} for variant in variants), **members)
 
 
 def test_captured_records_are_complete_and_in_sagemakers_layout(endpoint):
     config = endpoint.config(
         endpoint.model(),
         DataCaptureConfig={
-            "EnableCapture": True,
-            "InitialSamplingPercentage": 100,
-            "DestinationS3Uri": f"s3://{BUCKET}/capture",
+            **CAPTURE,
             "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
             "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
         },
