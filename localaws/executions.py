@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _CUT_OFF_ERROR = "LocalAws.Stopped"
 _CUT_OFF_CAUSE = "The local AWS was stopped or killed while this execution was running."
+_LAST_EVENTS = {"TIMED_OUT": "ExecutionTimedOut", "ABORTED": "ExecutionAborted"}
 _ENDING_FIELDS = ("exec_status", "stop_date", "output", "error", "cause")
 
 
@@ -81,10 +83,16 @@ def _write_down_starts(store: ExecutionStore, cls: Any) -> None:
 
 def _write_down_ends(store: ExecutionStore, cls: Any) -> None:
     reflect: Callable[[Any], None] = cls._reflect_execution_status
+    lock = threading.Lock()
 
     def written_end(self: Any) -> None:
         """Whoever sees that the execution has ended must find it so after a kill: write first, then show."""
-        execution = self.execution
+        with lock:
+            # A stop ends it at once; its thread comes here too, once its present task lets it.
+            if not isinstance(self.execution.exec_worker, _Finished):
+                write(self, self.execution)
+
+    def write(self: Any, execution: Any) -> None:
         ended = copy.copy(execution)
         reflect(type(self)(ended))
         state = execution.exec_worker.env.program_state()
@@ -92,7 +100,7 @@ def _write_down_ends(store: ExecutionStore, cls: Any) -> None:
             if getattr(ended, name) is None and isinstance(getattr(state, name, None), str):
                 setattr(ended, name, getattr(state, name))
         worker = execution.exec_worker
-        store.put(_record(ended), _course(worker.env, ended.exec_status, ended.stop_date))
+        store.put(_record(ended), _course(worker.env, ended))
         for name in _ENDING_FIELDS:
             setattr(execution, name, getattr(ended, name))
         execution.exec_worker = _Finished(store, execution.exec_arn)
@@ -208,14 +216,15 @@ def _record(execution: Any) -> Record:
     )
 
 
-def _course(env: Any, status: Any = None, stopped: datetime | None = None) -> Course:
+def _course(env: Any, ended: Any = None) -> Course:
     events = env.event_manager.get_event_history()
-    if status == "TIMED_OUT" and stopped is not None:
+    kind = None if ended is None else _LAST_EVENTS.get(ended.exec_status.value)
+    if kind and not any(event["type"] == kind for event in events):
         # The interpreter's thread adds it once its present task lets it, which may be never.
-        events = [event for event in events if event["type"] != "ExecutionTimedOut"]
-        events.append(
-            _event(len(events) + 1, 0, "ExecutionTimedOut", stopped.timestamp(), executionTimedOut={})
-        )
+        told = {"error": ended.error, "cause": ended.cause}
+        details = {key: value for key, value in told.items() if value is not None}
+        name = kind[0].lower() + kind[1:]
+        events.append(_event(len(events) + 1, 0, kind, ended.stop_date.timestamp(), **{name: details}))
     runs = env.map_run_record_pool_manager.get_all()
     return Course(events, [{"described": dict(r.describe()), "listed": dict(r.list_item())} for r in runs])
 

@@ -78,16 +78,21 @@ def _offset(token: str | None) -> int:
 
 
 def _stop_execution(self: Any) -> Any:
-    """moto drops the error and the cause, and fails on an execution whose thread is about to start."""
+    """moto drops the error and the cause, waits for the task that runs, and fails on an execution whose
+    thread is about to start.
+    """
     from moto.core.responses import ActionResult
     from moto.core.utils import utcnow
 
     execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
     until = time.monotonic() + _STARTING_SECONDS
-    while execution.exec_worker.env is None and time.monotonic() < until:
+    worker = execution.exec_worker
+    while worker.env is None and time.monotonic() < until:
         time.sleep(0.005)
     now = utcnow()
-    execution.stop(stop_date=now, error=self._get_param("error"), cause=self._get_param("cause"))
+    if execution.status == "RUNNING":
+        execution.stop(stop_date=now, error=self._get_param("error"), cause=self._get_param("cause"))
+        worker._execution_communication.terminated()
     return ActionResult({"stopDate": execution.stop_date or now})
 
 

@@ -202,3 +202,25 @@ def test_two_nameless_executions_and_a_definition_that_leads_nowhere(client):
     assert "Missing 'Next' target: B at /States/A/Next" in str(caught.value)
     with pytest.raises(ClientError, match="InvalidDefinition"):
         states.update_state_machine(stateMachineArn=machine, definition=json.dumps(nowhere))
+
+
+def test_a_stop_does_not_wait_for_the_task_that_runs(client):
+    sqs, states = client("sqs"), client("stepfunctions")
+    url = sqs.create_queue(QueueName=f"stop-{time.time_ns()}")["QueueUrl"]
+    resource = "arn:aws:states:::aws-sdk:sqs:receiveMessage"
+    task = {"Type": "Task", "Resource": resource, "Parameters": {"QueueUrl": url, "WaitTimeSeconds": 20}}
+    machine = create(
+        states, f"stop-{time.time_ns()}", {"StartAt": "T", "States": {"T": {**task, "End": True}}}
+    )
+    arn = states.start_execution(stateMachineArn=machine)["executionArn"]
+    await_events(states, arn, 4)
+    started = time.monotonic()
+    states.stop_execution(executionArn=arn, error="Er", cause="Ca")
+    answer = states.describe_execution(executionArn=arn)
+    assert (answer["status"], answer["error"], answer["cause"]) == ("ABORTED", "Er", "Ca")
+    last = states.get_execution_history(executionArn=arn)["events"][-1]
+    assert last["type"] == "ExecutionAborted"
+    assert last["executionAbortedEventDetails"] == {"error": "Er", "cause": "Ca"}
+    again = states.stop_execution(executionArn=arn, error="other")
+    assert again["stopDate"] == answer["stopDate"]
+    assert time.monotonic() - started < 10
