@@ -91,6 +91,7 @@ def run(data: str, out: Path) -> dict[str, Any]:
     leaves no files either; one that failed leaves the state of the local AWS with its logs.
     """
     begin = time.monotonic()
+    demo_archive.kind_of(data)  # a slip is told before anything starts
     stages = Stages()
     settings = _settings(data, out)
     with _fresh_folder(out), _interrupted_by_sigterm():

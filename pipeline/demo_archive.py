@@ -21,13 +21,30 @@ class ArchiveError(Exception):
 
 @dataclass(frozen=True)
 class Archive:
-    """Attributes:
-    kind: synthetic, file or remote.
-    source: what PrepareData is given: an S3 URI, a URL, or `cifar100`.
+    """The data of a run.
+
+    Attributes:
+        kind: synthetic, file or remote.
+        source: what PrepareData is given: an S3 URI, a URL, or `cifar100`.
     """
 
     kind: str
     source: str
+
+
+def kind_of(data: str) -> str:
+    """synthetic, file or remote.
+
+    Raises:
+        ArchiveError: it is none of them.
+    """
+    if data == SYNTHETIC:
+        return SYNTHETIC
+    if data == "cifar100" or re.match(r"(https?|s3)://", data):
+        return "remote"
+    if Path(data).is_file():
+        return "file"
+    raise ArchiveError(f"{data} is no file; data is {SYNTHETIC}, cifar100, a URL or a path to an archive")
 
 
 def provide(s3: Any, settings: Settings, data: str, folder: Path) -> Archive:
@@ -37,14 +54,11 @@ def provide(s3: Any, settings: Settings, data: str, folder: Path) -> Archive:
         data: `synthetic`, `cifar100`, a URL (`http(s)://`, `s3://`), or a path.
         folder: where a drawn archive is written.
     """
-    if data == "cifar100" or re.match(r"(https?|s3)://", data):
-        return Archive("remote", data)
-    if data == SYNTHETIC:
-        return Archive(SYNTHETIC, upload(s3, settings, draw(settings, folder)))
-    path = Path(data)
-    if not path.is_file():
-        raise ArchiveError(f"{data} is no file; data is {SYNTHETIC}, cifar100, a URL or a path to an archive")
-    return Archive("file", upload(s3, settings, path))
+    kind = kind_of(data)
+    if kind == "remote":
+        return Archive(kind, data)
+    path = draw(settings, folder) if kind == SYNTHETIC else Path(data)
+    return Archive(kind, upload(s3, settings, path))
 
 
 def draw(settings: Settings, folder: Path) -> Path:

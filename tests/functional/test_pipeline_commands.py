@@ -1,0 +1,104 @@
+"""`scones` in a process of its own against the local AWS: what it prints, and where."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAME = "command-tests"
+NAMES = {
+    "SCONES_BUCKET": NAME,
+    "SCONES_PIPELINE_NAME": NAME,
+    "SCONES_MODEL_PACKAGE_GROUP": NAME,
+    "SCONES_ENDPOINT_NAME_PREFIX": NAME,
+}
+
+
+@pytest.fixture
+def scones(local_aws, tmp_path):
+    """Runs `scones` with names of this module's own, and returns what came of it."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pipeline.cli", *arguments]
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), **NAMES, **environment}
+        return subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True)
+
+    return run
+
+
+def test_upsert_says_what_it_did(scones):
+    first = scones("pipeline", "upsert", "--json")
+    assert first.returncode == 0, first.stderr
+    done = json.loads(first.stdout)
+    assert done["change"] == "created"
+    again = json.loads(scones("pipeline", "upsert", "--json").stdout)
+    assert again == {"arn": done["arn"], "change": "unchanged", "uploaded": []}
+    assert scones("pipeline", "list").stdout == "no execution yet: run `scones pipeline start`\n"
+    assert json.loads(scones("pipeline", "list", "--json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["pipeline", "start"], "there is no pipeline nowhere: run `scones pipeline upsert`"),
+        (["pipeline", "watch"], "there is no pipeline nowhere: run `scones pipeline upsert`"),
+        (["model", "show"], "the model package group nowhere has no package: run the pipeline first"),
+        (["model", "approve"], "the model package group nowhere has no PendingManualApproval package"),
+        (["endpoint", "deploy"], "the model package group nowhere has no approved package to deploy"),
+        (["endpoint", "predict", __file__[:-3] + ".png"], None),
+        (["endpoint", "delete", "nowhere"], "there is no endpoint nowhere: see `scones endpoint list`"),
+        (["workflow", "deploy"], "no endpoint is in service: run `scones endpoint deploy`"),
+        (["workflow", "deploy", "--endpoint", "nowhere"], "there is no endpoint nowhere"),
+        (["workflow", "list"], "the inference workflow is not deployed: run `scones workflow deploy`"),
+        (["workflow", "run", "nowhere.png"], "nowhere.png is no file; an object is named as s3://bucket/key"),
+        (
+            ["workflow", "run", "s3://other/x.png"],
+            "s3://other/x.png is not under s3://command-tests/scones/inference/",
+        ),
+        (["monitor", "report"], "no endpoint is in service: run `scones endpoint deploy`"),
+        (["monitor", "report", "--endpoint", "nowhere"], "there is no endpoint nowhere"),
+    ],
+)
+def test_what_is_not_there_is_told_in_one_sentence(scones, arguments, said):
+    nowhere = {"SCONES_PIPELINE_NAME": "nowhere", "SCONES_MODEL_PACKAGE_GROUP": "nowhere"}
+    done = scones(*arguments, **nowhere, SCONES_ENDPOINT_NAME_PREFIX="nowhere")
+    if said is None:  # wrong usage: a file that is not there
+        assert done.returncode == 2
+        return
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {said}")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_local_stack_is_found_in_its_folder(tmp_path):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SCONES_"))}
+    variables = {**clean, "PYTHONPATH": str(ROOT), "SCONES_STATE_DIR": str(tmp_path / "state")}
+
+    def scones(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pipeline.cli", *arguments]
+        return subprocess.run(
+            command, env=variables | environment, cwd=tmp_path, capture_output=True, text=True
+        )
+
+    assert scones("local", "status").returncode == 1
+    up = scones("local", "up")
+    try:
+        assert up.returncode == 0, up.stderr
+        exports = dict(line.removeprefix("export ").split("=", 1) for line in up.stdout.splitlines())
+        assert exports["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
+        assert exports["AWS_ENDPOINT_URL"] in scones("local", "status").stdout
+        # Nothing is exported: the command finds the stack itself, whatever profile the person has.
+        found = scones("model", "list", AWS_PROFILE="somebody")
+        assert found.stdout == "the model package group scones is empty: run the pipeline first\n"
+    finally:
+        down = scones("local", "down")
+    assert down.stdout == "the local AWS is stopped\n"
+    assert scones("local", "down").stdout.startswith("no local AWS runs in")
+    assert scones("model", "list").stderr.startswith("error: no local AWS runs in")
