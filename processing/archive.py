@@ -18,6 +18,7 @@ import numpy as np
 from processing import plain_pickle
 from processing.cifar100 import CHANNELS, FINE_LABEL_NAMES, IMAGE_SIDE, PIXEL_BYTES
 from processing.job import JobError
+from processing.rows import PickedRows, RowChoice
 from processing.stream import ForwardFile
 from processing.tar_stream import Member, members
 
@@ -88,26 +89,41 @@ def _check_complete(archive: str, seen: set[str]) -> None:
 
 
 def _read_python_split(member: Member, chosen: np.ndarray) -> Iterator[Records]:
-    table = _string_keys(plain_pickle.load(member, member.size, member.name), member)
+    def choose(known: dict[Any, Any]) -> RowChoice | None:
+        """The wanted rows, where the labels stand before the data, as they do in the official archive."""
+        values = known.get(b"fine_labels", known.get("fine_labels"))
+        if values is None:
+            return None
+        labels = _labels(values, member)
+        return RowChoice(np.flatnonzero(chosen[labels]), len(labels), PIXEL_BYTES)
+
+    table = _string_keys(plain_pickle.load(member, member.size, member.name, choose), member)
     missing = {"data", "fine_labels"} - table.keys()
     if missing:
         raise ArchiveContentError(f'{member.name} has no "{min(missing)}": not a CIFAR-100 split')
-    data = table["data"]
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (PIXEL_BYTES,):
-        raise ArchiveContentError(f"{member.name}: data is not rows of {PIXEL_BYTES:,} unsigned bytes")
     labels = _labels(table["fine_labels"], member)
-    names = _file_names(table.get("filenames"), member)
-    for what, length in (("labels", len(labels)), ("file names", len(names or data))):
-        if length != len(data):
-            raise ArchiveContentError(f"{member.name} has {len(data):,} images and {length:,} {what}")
     rows = np.flatnonzero(chosen[labels])
+    images, pixels = _pixels(table["data"], rows, member)
+    names = _file_names(table.get("filenames"), member)
+    for what, length in (("labels", len(labels)), ("file names", images if names is None else len(names))):
+        if length != images:
+            raise ArchiveContentError(f"{member.name} has {images:,} images and {length:,} {what}")
     yield Records(
         split=PurePosixPath(member.name).name,
         numbers=rows,
         labels=labels[rows],
-        pixels=data[rows].reshape(-1, CHANNELS, IMAGE_SIDE, IMAGE_SIDE),
+        pixels=pixels.reshape(-1, CHANNELS, IMAGE_SIDE, IMAGE_SIDE),
         names=None if names is None else [names[row] for row in rows],
     )
+
+
+def _pixels(data: Any, rows: np.ndarray, member: Member) -> tuple[int, np.ndarray]:
+    """How many rows the table has, and the content of those in `rows`; uint8 [rows, 3072]."""
+    if isinstance(data, PickedRows) and np.array_equal(data.choice.numbers, rows):
+        return data.choice.count, data.content
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (PIXEL_BYTES,):
+        raise ArchiveContentError(f"{member.name}: data is not rows of {PIXEL_BYTES:,} unsigned bytes")
+    return len(data), data[rows[rows < len(data)]]
 
 
 def _string_keys(table: Any, member: Member) -> dict[str, Any]:
@@ -122,9 +138,10 @@ def _labels(values: Any, member: Member) -> np.ndarray:
         values = values.tolist()
     if not isinstance(values, list):
         raise ArchiveContentError(f"{member.name}: fine_labels is not a list")
-    for number, value in enumerate(values):
-        if type(value) is not int or not 0 <= value < len(FINE_LABEL_NAMES):
-            raise _label_error(member, number, value)
+    right = range(len(FINE_LABEL_NAMES))
+    if not set(map(type, values)) <= {int} or not set(values) <= set(right):
+        wrong = (pair for pair in enumerate(values) if type(pair[1]) is not int or pair[1] not in right)
+        raise _label_error(member, *next(wrong))
     return np.array(values, np.uint8)
 
 

@@ -5,8 +5,8 @@ program names. This machine has no calls: the few constructors that arrays and P
 are written out here, any other name is an error, and so is every opcode that has no use in plain data.
 https://github.com/python/cpython/blob/main/Lib/pickletools.py documents the opcodes.
 
-Large strings are read straight into their place, so that the peak of memory is the data itself:
-Python's `pickle` holds them twice.
+A table of bytes need not be held whole: as it streams by, rows of it are picked that were chosen by what
+stood before it. Other large strings are read straight into their place; Python's `pickle` holds them twice.
 """
 
 from __future__ import annotations
@@ -15,39 +15,33 @@ import codecs
 import re
 import struct
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from processing.job import JobError
+from processing.pickle_input import PickleContentError, PickleInput, Reader
+from processing.rows import PickedRows, RowChoice, pick_from_bytes, pick_from_latin1
 
 # CIFAR-100 needs some twelve operations a record in the most verbose form; each may allocate an object.
 MAX_OPERATIONS = 4_000_000
-BUFFER_BYTES = 1 << 16
 LARGE = 1 << 20
 _DTYPE = re.compile(r"[<>|=]?[biuf][1248]")
 _MARK = object()
+_STOP = ord(".")
 
 
-class PickleContentError(JobError):
-    """The pickle is damaged, or asks for something that plain data does not need."""
+# Which rows to keep of a large string, from what is known of the dictionary around it; None keeps it whole.
+Choose = Callable[[dict[Any, Any]], RowChoice | None]
 
 
-class Reader(Protocol):
-    """A binary stream, such as a tar member's."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-    def readinto(self, target: memoryview, /) -> int | None: ...
-
-
-def load(stream: Reader, size: int, name: str) -> Any:
+def load(stream: Reader, size: int, name: str, choose: Choose = lambda _: None) -> Any:
     """The value in the pickle of `size` bytes on `stream`: containers of numbers, text, bytes and arrays.
 
-    Python 2's strings come as `bytes`, large ones as `memoryview`. `name` is for messages.
+    Python 2's strings come as `bytes`, large ones as `memoryview`; an array of which rows were chosen comes
+    as `PickedRows`. `name` is for messages.
     Raises `PickleContentError`.
     """
-    machine = _Machine(_Input(stream, size))
+    machine = _Machine(PickleInput(stream, size), choose)
     try:
         return machine.run()
     except PickleContentError as error:
@@ -57,83 +51,6 @@ def load(stream: Reader, size: int, name: str) -> Any:
         raise PickleContentError(
             f"{name}: damaged pickle near byte {machine.input.position:,} of {size:,}"
         ) from None
-
-
-class _Input:
-    """A buffered stream that knows how much can still come, so that no length is believed beyond it."""
-
-    def __init__(self, stream: Reader, size: int) -> None:
-        self._stream = stream
-        self._size = size
-        self._unread = size
-        self._buffer = b""
-        self._at = 0
-
-    @property
-    def position(self) -> int:
-        return self._size - self._unread - (len(self._buffer) - self._at)
-
-    def take(self, count: int) -> bytes:
-        """Exactly `count` bytes."""
-        end = self._at + count
-        if end > len(self._buffer):
-            self._fill(count)
-            end = count
-        piece = self._buffer[self._at : end]
-        self._at = end
-        return piece
-
-    def byte(self) -> int:
-        at = self._at
-        if at == len(self._buffer):
-            self._fill(1)
-            at = 0
-        self._at = at + 1
-        return self._buffer[at]
-
-    def line(self) -> str:
-        text = bytearray()
-        while (byte := self.byte()) != 0x0A:
-            text.append(byte)
-            if len(text) > 256:
-                raise PickleContentError("a name of more than 256 characters")
-        return text.decode("ascii", "replace")
-
-    def take_large(self, count: int) -> memoryview:
-        """Exactly `count` bytes, without holding any of them twice."""
-        self._check(count)
-        # numpy asks for huge pages, which makes the first touch of much memory far cheaper.
-        target = np.empty(count, np.uint8).data
-        filled = min(count, len(self._buffer) - self._at)
-        target[:filled] = self._buffer[self._at : self._at + filled]
-        self._at += filled
-        while filled < count:
-            got = self._stream.readinto(target[filled:])
-            if not got:
-                raise PickleContentError(f"ends after {self._size - self._unread:,} bytes")
-            filled += got
-            self._unread -= got
-        return target
-
-    def _check(self, count: int) -> None:
-        left = self._unread + len(self._buffer) - self._at
-        if count > left:
-            raise PickleContentError(f"a value of {count:,} bytes where {left:,} are left")
-
-    def _fill(self, count: int) -> None:
-        self._check(count)
-        rest = self._buffer[self._at :]
-        pieces = [rest]
-        have = len(rest)
-        while have < count:
-            piece = self._stream.read(min(max(count - have, BUFFER_BYTES), self._unread))
-            if not piece:
-                raise PickleContentError(f"ends after {self._size - self._unread:,} bytes")
-            self._unread -= len(piece)
-            have += len(piece)
-            pieces.append(piece)
-        self._buffer = b"".join(pieces)
-        self._at = 0
 
 
 class _Name:
@@ -153,26 +70,27 @@ class _Pending:
 class _Latin1Text:
     """A large text that is known to be bytes in disguise: Python 3 writes them so in protocol 2."""
 
-    def __init__(self, content: bytearray) -> None:
+    def __init__(self, content: bytearray | PickedRows) -> None:
         self.content = content
 
 
 class _Machine:
-    def __init__(self, source: _Input) -> None:
+    def __init__(self, source: PickleInput, choose: Choose) -> None:
         self.input = source
+        self.choose = choose
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        byte, operations = self.input.byte, _OPERATIONS
+        next_operation, operations = self.input.operation, _OPERATIONS
         for _ in range(MAX_OPERATIONS):
-            opcode = byte()
-            operation = operations.get(opcode)
+            code = next_operation()
+            operation = operations[code]
             if operation is None:
-                if opcode == 0x2E:  # STOP
+                if code == _STOP:
                     return self._finish()
                 raise PickleContentError(
-                    f"opcode {opcode:#04x} at byte {self.input.position - 1:,} is not for plain data"
+                    f"opcode {code:#04x} at byte {self.input.position - 1:,} is not for plain data"
                 )
             operation(self)
         raise PickleContentError(f"more than {MAX_OPERATIONS:,} operations")
@@ -209,21 +127,37 @@ class _Machine:
     def unsigned(self, width: int) -> int:
         return int.from_bytes(self.input.take(width), "little")
 
-    def bytes_of(self, count: int) -> bytes | memoryview:
-        return self.input.take(count) if count < LARGE else self.input.take_large(count)
+    def bytes_of(self, count: int) -> bytes | memoryview | PickedRows:
+        if count < LARGE:
+            return self.input.take(count)
+        choice = self.choose(self._siblings())
+        if choice and choice.size == count:
+            return pick_from_bytes(self.input.pieces(count), choice)
+        return self.input.take_large(count)
 
     def text_of(self, count: int) -> str | _Latin1Text:
         if count < LARGE:
             return self.input.take(count).decode("utf-8", "surrogatepass")
+        choice = self.choose(self._siblings())
+        if choice:
+            return _Latin1Text(pick_from_latin1(self.input.pieces(count), choice))
         return _Latin1Text(self._large_text(count))
+
+    def _siblings(self) -> dict[Any, Any]:
+        """What is known of the innermost dictionary that is being filled."""
+        for at in range(len(self.stack) - 2, -1, -1):
+            if isinstance(self.stack[at], dict) and self.stack[at + 1] is _MARK:
+                items = [_settled(item) for item in self.stack[at + 2 :] if item is not _MARK]
+                pairs = zip(items[::2], items[1::2], strict=False)
+                return self.stack[at] | {key: value for key, value in pairs if isinstance(key, (bytes, str))}
+        return {}
 
     def _large_text(self, count: int) -> bytearray:
         decoder = codecs.getincrementaldecoder("utf-8")()
         content = bytearray()
-        while count:
-            piece = self.input.take(min(count, BUFFER_BYTES))
-            count -= len(piece)
-            content += decoder.decode(piece, final=not count).encode("latin-1")
+        for piece in self.input.pieces(count):
+            content += decoder.decode(piece).encode("latin-1")
+        decoder.decode(b"", final=True)
         return content
 
     # -- containers ------------------------------------------------------------------------------------
@@ -312,7 +246,7 @@ def _permitted(module: str, name: str) -> _Name:
     return _Name(text)
 
 
-def _encode(text: Any, encoding: Any) -> bytes | bytearray:
+def _encode(text: Any, encoding: Any) -> bytes | bytearray | PickedRows:
     if encoding not in ("latin1", "latin-1"):
         raise PickleContentError("a text in an encoding other than latin1")
     return text.content if isinstance(text, _Latin1Text) else _expect(text, str).encode("latin-1")
@@ -329,20 +263,21 @@ def _new_array(_type: Any, _shape: Any, _typecode: Any) -> _Pending:
     return _Pending(np.empty(0, np.uint8))
 
 
-def _array(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+def _array(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray | PickedRows:
     """An array over `content`, not a copy of it; shape and length must agree."""
-    buffer = _expect(content, (bytes, bytearray, memoryview))
     sides = [_expect(side, int) for side in _expect(shape, tuple)]
-    if any(side < 0 for side in sides):
+    if any(side < 0 for side in sides) or order not in ("C", "F"):
         raise ValueError
-    if order not in ("C", "F"):
-        raise ValueError
+    if isinstance(content, PickedRows):
+        if (sides, order, dtype) != ([content.choice.count, content.choice.width], "C", np.uint8):
+            raise PickleContentError("an array of another shape than its labels say")
+        return content
+    buffer = _expect(content, (bytes, bytearray, memoryview))
     return np.frombuffer(buffer, _expect(dtype, np.dtype)).reshape(sides, order=order)
 
 
 def _scalar(dtype: Any, content: Any) -> int | float:
-    value = _array(content, dtype, (), "C").item()
-    return _expect(value, (int, float))
+    return _expect(_expect(_array(content, dtype, (), "C"), np.ndarray).item(), (int, float))
 
 
 _CONSTRUCTORS: dict[str, Callable[..., Any]] = {
@@ -355,7 +290,47 @@ _CONSTRUCTORS: dict[str, Callable[..., Any]] = {
 }
 _MENTIONED = frozenset({"numpy.ndarray"})  # named as an argument, never called
 
-_OPERATIONS: dict[int, Callable[[_Machine], object]] = {
+# The operations that come by the hundred thousand take their operands from the buffer themselves.
+
+
+def _small_integer(machine: _Machine) -> None:
+    source = machine.input
+    machine.stack.append(source.buffer[source.at])
+    source.at += 1
+
+
+def _short_bytes(machine: _Machine) -> None:
+    source = machine.input
+    length = source.buffer[source.at]
+    source.at += 1
+    machine.stack.append(source.take(length))
+
+
+def _put(machine: _Machine) -> None:
+    source = machine.input
+    machine.memo[source.buffer[source.at]] = machine.stack[-1]
+    source.at += 1
+
+
+def _put_long(machine: _Machine) -> None:
+    source, at = machine.input, machine.input.at
+    machine.memo[int.from_bytes(source.buffer[at : at + 4], "little")] = machine.stack[-1]
+    source.at = at + 4
+
+
+def _get(machine: _Machine) -> None:
+    source = machine.input
+    machine.stack.append(machine.memo[source.buffer[source.at]])
+    source.at += 1
+
+
+def _pair(machine: _Machine) -> None:
+    second = machine.pop()
+    first = machine.pop()
+    machine.stack.append((first, second))
+
+
+_CODES: dict[int, Callable[[_Machine], object]] = {
     0x80: lambda m: m.input.take(1),  # PROTO
     0x95: lambda m: m.input.take(8),  # FRAME
     ord("("): lambda m: m.push(_MARK),
@@ -364,7 +339,7 @@ _OPERATIONS: dict[int, Callable[[_Machine], object]] = {
     ord(")"): lambda m: m.push(()),
     ord("t"): _Machine.tuple_to_mark,
     0x85: lambda m: m.tuple_of(1),
-    0x86: lambda m: m.tuple_of(2),
+    0x86: _pair,
     0x87: lambda m: m.tuple_of(3),
     ord("a"): _Machine.append,
     ord("e"): _Machine.appends,
@@ -374,26 +349,27 @@ _OPERATIONS: dict[int, Callable[[_Machine], object]] = {
     0x88: lambda m: m.push(True),
     0x89: lambda m: m.push(False),
     ord("J"): lambda m: m.push(int.from_bytes(m.input.take(4), "little", signed=True)),
-    ord("K"): lambda m: m.push(m.input.byte()),
+    ord("K"): _small_integer,
     ord("M"): lambda m: m.push(m.unsigned(2)),
     0x8A: lambda m: m.push(int.from_bytes(m.input.take(m.input.byte()), "little", signed=True)),  # LONG1
     ord("G"): lambda m: m.push(struct.unpack(">d", m.input.take(8))[0]),
-    ord("U"): lambda m: m.push(m.input.take(m.input.byte())),  # SHORT_BINSTRING
+    ord("U"): _short_bytes,  # SHORT_BINSTRING
     ord("T"): lambda m: m.push(m.bytes_of(m.unsigned(4))),  # BINSTRING
-    ord("C"): lambda m: m.push(m.input.take(m.input.byte())),  # SHORT_BINBYTES
+    ord("C"): _short_bytes,  # SHORT_BINBYTES
     ord("B"): lambda m: m.push(m.bytes_of(m.unsigned(4))),  # BINBYTES
     0x8E: lambda m: m.push(m.bytes_of(m.unsigned(8))),  # BINBYTES8
     0x96: lambda m: m.push(m.bytes_of(m.unsigned(8))),  # BYTEARRAY8
     0x8C: lambda m: m.push(m.text_of(m.input.byte())),  # SHORT_BINUNICODE
     ord("X"): lambda m: m.push(m.text_of(m.unsigned(4))),  # BINUNICODE
     0x8D: lambda m: m.push(m.text_of(m.unsigned(8))),  # BINUNICODE8
-    ord("q"): lambda m: m.put(m.input.byte()),
-    ord("r"): lambda m: m.put(m.unsigned(4)),
+    ord("q"): _put,
+    ord("r"): _put_long,
     0x94: lambda m: m.put(len(m.memo)),  # MEMOIZE
-    ord("h"): lambda m: m.get(m.input.byte()),
+    ord("h"): _get,
     ord("j"): lambda m: m.get(m.unsigned(4)),
     ord("c"): _Machine.name,
     0x93: _Machine.name_from_stack,  # STACK_GLOBAL
     ord("R"): _Machine.reduce,
     ord("b"): _Machine.build,
 }
+_OPERATIONS = [_CODES.get(code) for code in range(256)]

@@ -1,0 +1,86 @@
+"""Picks rows out of a table of bytes as it streams by, so that the table is never held whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+SEGMENT = 1 << 15
+
+
+@dataclass(frozen=True)
+class RowChoice:
+    """Which rows to keep of a table of `count` rows of `width` bytes; `numbers` is int64, ascending."""
+
+    numbers: np.ndarray
+    count: int
+    width: int
+
+    @property
+    def size(self) -> int:
+        """Of the whole table, in bytes."""
+        return self.count * self.width
+
+
+@dataclass(frozen=True)
+class PickedRows:
+    """What was kept: `content` is uint8 [len(choice.numbers), width]."""
+
+    choice: RowChoice
+    content: np.ndarray
+
+
+def pick_from_bytes(pieces: Iterable[bytes], choice: RowChoice) -> PickedRows:
+    """`pieces` hold the whole table, one byte a byte."""
+    width, starts = choice.width, (choice.numbers * choice.width).tolist()
+    content = np.empty((len(starts), width), np.uint8)
+    flat = content.reshape(-1)
+    begin = row = 0
+    for piece in pieces:
+        view = np.frombuffer(piece, np.uint8)
+        end = begin + len(view)
+        while row < len(starts) and starts[row] < end:
+            low, high = max(starts[row], begin), min(starts[row] + width, end)
+            into = row * width + low - starts[row]
+            flat[into : into + high - low] = view[low - begin : high - begin]
+            if starts[row] + width > end:
+                break
+            row += 1
+        begin = end
+    return PickedRows(choice, content)
+
+
+def pick_from_latin1(pieces: Iterable[bytes], choice: RowChoice) -> PickedRows:
+    """`pieces` hold the whole table as UTF-8, one character a byte: only what is kept is decoded.
+
+    Raises `ValueError` when the table is not `choice.size` characters long, or no such text.
+    """
+    starts = (choice.numbers * choice.width).tolist()
+    encoded = [bytearray() for _ in starts]
+    begin = row = 0
+    for segment in _segments(pieces):
+        # A character begins at each byte but the continuation bytes, 0x80 to 0xBF: -128 to -65 when signed.
+        begins = np.frombuffer(segment, np.int8) >= -64
+        end = begin + int(np.count_nonzero(begins))
+        if row < len(starts) and starts[row] < end:
+            offsets = np.append(np.flatnonzero(begins), len(segment))
+            while row < len(starts) and starts[row] < end:
+                stop = starts[row] + choice.width
+                low = offsets[starts[row] - begin] if starts[row] >= begin else 0
+                encoded[row] += segment[low : offsets[min(stop, end) - begin]]
+                if stop >= end:  # its last character may go on in the next segment
+                    break
+                row += 1
+        begin = end
+    if begin != choice.size:
+        raise ValueError(f"{begin} characters for {choice.size} bytes")
+    kept = b"".join(content.decode("utf-8").encode("latin-1") for content in encoded)
+    return PickedRows(choice, np.frombuffer(kept, np.uint8).reshape(len(starts), choice.width))
+
+
+def _segments(pieces: Iterable[bytes]) -> Iterable[bytes]:
+    for piece in pieces:
+        for at in range(0, len(piece), SEGMENT):
+            yield piece[at : at + SEGMENT]
