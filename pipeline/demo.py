@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -243,13 +244,13 @@ def _local_aws(settings: Settings, stages: Stages) -> Iterator[Clients]:
     finally:
         os.environ.clear()
         os.environ.update(environment)
-        with stages("stop the local AWS"):
+        with _uninterrupted(), stages("stop the local AWS"):
             control.down(settings.state_dir)
 
 
 @contextmanager
 def _fresh_folder(out: Path) -> Iterator[None]:
-    """The folder without what an earlier run left in it, and empty again if this run is interrupted."""
+    """The folder without what an earlier run left in it, and without results of this one unless it succeeds."""
     if out.exists() and not out.is_dir():
         raise DemoError(f"{out} is a file; --out takes a folder")
     if control.status(out / STATE):
@@ -259,20 +260,36 @@ def _fresh_folder(out: Path) -> Iterator[None]:
         )
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(out / STATE, ignore_errors=True)
     _remove_results(out)
     try:
         yield
+    except Exception:
+        _remove_results(out)
+        raise
     except KeyboardInterrupt:
         _remove_results(out)
+        shutil.rmtree(out / STATE, ignore_errors=True)
         if made:
             out.rmdir()
+        print("interrupted: what the demo started and wrote is gone", file=sys.stderr)
         raise
 
 
 def _remove_results(out: Path) -> None:
-    shutil.rmtree(out / STATE, ignore_errors=True)
     for name in RESULTS:
         (out / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not keep the first from its work."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.context import Json, connect
+from pipeline.commands.context import Json, Yes, connect
 
 app = typer.Typer(no_args_is_help=True, help="The inference workflow: three Lambdas and a state machine.")
 
@@ -18,23 +18,24 @@ def deploy(
     endpoint: Annotated[
         str | None, typer.Option(help="The endpoint to ask; the newest in service if left out.")
     ] = None,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Deploy the functions and the state machine, or bring them up to date."""
+    """Deploy the functions, the state machine and what watches them, or bring them up to date."""
     settings, clients = connect(context)
-    from pipeline import console, endpoints, inference
+    from pipeline import console, deployment, endpoints, inference
     from workflows import deploy
 
     sagemaker = clients("sagemaker")
     name = endpoints.describe(sagemaker, endpoint)["EndpointName"] if endpoint else None
     plan = inference.workflow_plan(settings, name or endpoints.newest(sagemaker, settings))
-    deployment = deploy.deploy(clients, plan)
+    with deployment.output(as_json):
+        done = deploy.deploy(clients, plan, deployment.approver(yes), deployment.show_event)
     if as_json:
-        console.print_json(asdict(deployment) | {"endpoint_name": plan.endpoint_name})
+        console.print_json(asdict(done) | {"endpoint_name": plan.endpoint_name})
         return
-    for change in deployment.changes:
-        print(f"deployed {change}")
-    print(f"{deployment.state_machine_arn} asks {plan.endpoint_name}")
+    deployment.show_result(done)
+    print(f"{done.state_machine_arn} asks {plan.endpoint_name}")
 
 
 @app.command()
