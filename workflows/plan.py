@@ -1,8 +1,61 @@
-"""What the inference workflow is made of, and how each part is called."""
+"""What the two stacks are made of, and how each part is called."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from workflows.package import Asset, function_zip, text
+from workflows.stacks import StackPlan
+
+FOUNDATION = "foundation.yaml"
+INFERENCE = "inference.yaml"
+
+
+def _tags(environment: str) -> dict[str, str]:
+    return {"scones:environment": environment}
+
+
+@dataclass(frozen=True)
+class FoundationPlan:
+    """The bucket, its key, the roles and the registry's group in one account and region.
+
+    Attributes:
+        name_prefix: of the stack's and the roles' names.
+        customer_key: whether what is stored is encrypted with a KMS key of its own.
+        jobs_in_vpc: whether jobs and models may join a VPC.
+        github_repository: `owner/name`, whose main branch may upsert the pipeline.
+        github_provider_arn: the account's identity provider for GitHub, if it has one already.
+    """
+
+    bucket: str
+    prefix: str = "scones"
+    name_prefix: str = "scones"
+    pipeline_name: str = "scones"
+    model_package_group: str = "scones"
+    customer_key: bool = False
+    jobs_in_vpc: bool = False
+    github_repository: str = ""
+    github_provider_arn: str = ""
+    environment: str = "dev"
+
+    @property
+    def stack_name(self) -> str:
+        return f"{self.name_prefix}-foundation"
+
+    @property
+    def stack(self) -> StackPlan:
+        parameters = {
+            "NamePrefix": self.name_prefix,
+            "BucketName": self.bucket,
+            "Prefix": self.prefix,
+            "PipelineName": self.pipeline_name,
+            "ModelPackageGroup": self.model_package_group,
+            "CustomerKey": str(self.customer_key).lower(),
+            "JobsInVpc": str(self.jobs_in_vpc).lower(),
+            "GitHubRepository": self.github_repository,
+            "GitHubProviderArn": self.github_provider_arn,
+        }
+        return StackPlan(self.stack_name, text(FOUNDATION), parameters, _tags(self.environment))
 
 
 @dataclass(frozen=True)
@@ -11,17 +64,16 @@ class FunctionPlan:
 
     Attributes:
         folder: its folder in `lambdas/`.
-        substitution: the placeholder for its ARN in the state machine's definition.
-        timeout: seconds; above what the handler's own calls can take with their second attempts.
-        memory: MiB.
+        logical_id: in the template; the state machine's definition has `${<logical_id>FunctionArn}`.
     """
 
     name: str
     folder: str
-    substitution: str
-    environment: dict[str, str]
-    timeout: int
-    memory: int
+    logical_id: str
+
+    @property
+    def asset(self) -> Asset:
+        return Asset(f"{self.logical_id}Key", f"{self.folder}.zip", function_zip(self.folder))
 
 
 @dataclass(frozen=True)
@@ -32,6 +84,9 @@ class WorkflowPlan:
         prefix: of the S3 keys; images are read from `<prefix>/inference/` only.
         threshold: the confidence, in [0, 1], that an image needs.
         name_prefix: of every resource's name, so that several workflows fit into one account.
+        key_arn: the KMS key of the bucket, where it has one.
+        approval_target_arn: the state machine to start when a model is approved or rejected.
+        definitions: the template's parameter for each state machine's definition, and the definition's file.
     """
 
     bucket: str
@@ -42,6 +97,15 @@ class WorkflowPlan:
     region: str
     name_prefix: str = "scones"
     partition: str = "aws"
+    key_arn: str = ""
+    model_package_group: str = "scones"
+    approval_target_arn: str = ""
+    notification_email: str = ""
+    log_retention_days: int = 30
+    environment: str = "dev"
+    definitions: dict[str, str] = field(
+        default_factory=lambda: {"InferenceDefinitionKey": "inference.asl.json"}
+    )
 
     @property
     def images_prefix(self) -> str:
@@ -50,30 +114,9 @@ class WorkflowPlan:
     @property
     def functions(self) -> tuple[FunctionPlan, ...]:
         return (
-            FunctionPlan(
-                name=f"{self.name_prefix}-serializer",
-                folder="serializer",
-                substitution="SerializerFunctionArn",
-                environment={"ALLOWED_PREFIX": self.images_prefix},
-                timeout=20,
-                memory=256,
-            ),
-            FunctionPlan(
-                name=f"{self.name_prefix}-classifier",
-                folder="classifier",
-                substitution="ClassifierFunctionArn",
-                environment={"ENDPOINT_NAME": self.endpoint_name},
-                timeout=60,
-                memory=256,
-            ),
-            FunctionPlan(
-                name=f"{self.name_prefix}-confidence-filter",
-                folder="confidence_filter",
-                substitution="ConfidenceFilterFunctionArn",
-                environment={"THRESHOLD": str(self.threshold)},
-                timeout=10,
-                memory=128,
-            ),
+            FunctionPlan(f"{self.name_prefix}-serializer", "serializer", "Serializer"),
+            FunctionPlan(f"{self.name_prefix}-classifier", "classifier", "Classifier"),
+            FunctionPlan(f"{self.name_prefix}-confidence-filter", "confidence_filter", "ConfidenceFilter"),
         )
 
     @property
@@ -83,6 +126,36 @@ class WorkflowPlan:
     @property
     def state_machine_arn(self) -> str:
         return self.arn("states", f"stateMachine:{self.state_machine_name}")
+
+    @property
+    def stack_name(self) -> str:
+        return f"{self.name_prefix}-inference"
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        """What the template refers to in S3."""
+        definitions = (
+            Asset(parameter, name, text(name).encode()) for parameter, name in self.definitions.items()
+        )
+        return (*(function.asset for function in self.functions), *definitions)
+
+    @property
+    def stack(self) -> StackPlan:
+        parameters = {
+            "NamePrefix": self.name_prefix,
+            "BucketName": self.bucket,
+            "Prefix": self.prefix,
+            "KeyArn": self.key_arn,
+            "EndpointName": self.endpoint_name,
+            "EndpointArnName": self.endpoint_name.lower(),
+            "ConfidenceThreshold": str(self.threshold),
+            "ModelPackageGroup": self.model_package_group,
+            "ApprovalTargetArn": self.approval_target_arn,
+            "NotificationEmail": self.notification_email,
+            "LogRetentionDays": str(self.log_retention_days),
+        }
+        parameters |= {asset.parameter: asset.key(self.prefix) for asset in self.assets}
+        return StackPlan(self.stack_name, text(INFERENCE), parameters, _tags(self.environment))
 
     def function_arn(self, function: FunctionPlan) -> str:
         return self.arn("lambda", f"function:{function.name}")

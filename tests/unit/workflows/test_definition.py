@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from workflows.deploy import definition
-from workflows.plan import WorkflowPlan
+from localaws.cloudformation import templates
+from workflows import package
+from workflows.plan import INFERENCE
 
 ROOT = Path(__file__).parents[3]
-PLAN = WorkflowPlan("bucket", "scones", "Endpoint-1", 0.8, "123456789012", "us-east-1")
-ARNS = {function.name: PLAN.function_arn(function) for function in PLAN.functions}
-STATES = json.loads(definition(PLAN, ARNS))["States"]
+TEXT = package.text("inference.asl.json")
+MACHINE = json.loads(TEXT)
+STATES = MACHINE["States"]
+RESOURCES = templates.parse(package.text(INFERENCE)).resources
 TASKS = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
 FOLDERS = {
     "SerializeImage": "serializer",
@@ -23,17 +26,26 @@ FOLDERS = {
 }
 
 
-def test_every_arn_is_filled_in():
-    text = definition(PLAN, ARNS)
-    assert "${" not in text
-    assert [state["Parameters"]["FunctionName"] for state in TASKS.values()] == list(ARNS.values())
+FUNCTIONS = {
+    "SerializeImage": "Serializer",
+    "ClassifyImage": "Classifier",
+    "FilterByConfidence": "ConfidenceFilter",
+}
+
+
+def test_every_placeholder_is_filled_in_by_the_template():
+    substitutions = RESOURCES["Inference"]["Properties"]["DefinitionSubstitutions"]
+    assert set(re.findall(r"\$\{(\w+)\}", TEXT)) <= set(substitutions)
+    for state, function in FUNCTIONS.items():
+        assert TASKS[state]["Parameters"]["FunctionName"] == f"${{{function}FunctionArn}}"
+        assert substitutions[f"{function}FunctionArn"] == {"Fn::GetAtt": [function, "Arn"]}
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_has_limits_retries_and_catches(name):
     task = TASKS[name]
-    function = PLAN.functions[list(FOLDERS).index(name)]
-    assert task["TimeoutSeconds"] > function.timeout, "the function's own timeout says more"
+    timeout = RESOURCES[FUNCTIONS[name]]["Properties"]["Timeout"]
+    assert task["TimeoutSeconds"] > timeout, "the function's own timeout says more"
     assert task["Catch"]
     assert {"Lambda.TooManyRequestsException", "Lambda.ServiceException"} <= set(
         task["Retry"][0]["ErrorEquals"]
@@ -42,9 +54,7 @@ def test_every_task_has_limits_retries_and_catches(name):
 
 
 def test_the_machine_outlasts_its_tasks():
-    assert json.loads(definition(PLAN, ARNS))["TimeoutSeconds"] > sum(
-        task["TimeoutSeconds"] for task in TASKS.values()
-    )
+    assert MACHINE["TimeoutSeconds"] > sum(task["TimeoutSeconds"] for task in TASKS.values())
 
 
 @pytest.mark.parametrize("name", TASKS)
