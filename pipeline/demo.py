@@ -250,7 +250,7 @@ def _local_aws(settings: Settings, stages: Stages) -> Iterator[Clients]:
 
 @contextmanager
 def _fresh_folder(out: Path) -> Iterator[None]:
-    """The folder without what an earlier run left in it, and without results of this one unless it succeeds."""
+    """The folder without what an earlier run left in it, or this one unless it succeeds."""
     if out.exists() and not out.is_dir():
         raise DemoError(f"{out} is a file; --out takes a folder")
     if control.status(out / STATE):
