@@ -1,4 +1,4 @@
-"""The training loop: one-cycle AdamW with a moving average of the weights."""
+"""The training loop: Muon over one cycle of the learning rate, with a moving average of the weights."""
 
 import copy
 import math
@@ -15,12 +15,18 @@ if TYPE_CHECKING or __package__:  # a package in the repository, flat files in t
     from training.augment import Augmentation, mixup
     from training.data import Channel
     from training.model import Network, logits
+    from training.muon import Muon
     from training.recipe import Recipe
 else:
     from augment import Augmentation, mixup
     from data import Channel
     from model import Network, logits
+    from muon import Muon
     from recipe import Recipe
+
+
+# Of Muon's learning rate, for what AdamW trains beside it: biases, norms and the head.
+ADAM_SHARE = 0.1
 
 
 class DivergedError(Exception):
@@ -104,6 +110,23 @@ def precision_for(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if hardware else torch.float32
 
 
+def make_optimisers(network: Network, recipe: Recipe, precision: torch.dtype) -> list[torch.optim.Optimizer]:
+    """Muon for the convolutions and AdamW for the rest, or AdamW for all; groups know their peak rate."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    if recipe.optimiser == "adamw":
+        adam = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        adam.param_groups[0]["peak"] = recipe.learning_rate
+        return [adam]
+    kernels = [p for p in trained if p.ndim == 4]
+    others = [p for p in trained if p.ndim != 4]
+    low = torch.bfloat16 if precision == torch.bfloat16 else torch.float32
+    muon = Muon(kernels, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, precision=low)
+    adam = torch.optim.AdamW(others, lr=ADAM_SHARE * recipe.learning_rate, weight_decay=0.0)
+    muon.param_groups[0]["peak"] = recipe.learning_rate
+    adam.param_groups[0]["peak"] = ADAM_SHARE * recipe.learning_rate
+    return [muon, adam]
+
+
 @torch.no_grad()
 def predict(network: nn.Module, images: Tensor, *, flip_average: bool, batch_size: int = 256) -> Tensor:
     """Logits [N, classes] on the CPU, float32, from uint8 images [N, 3, H, W], in evaluation mode."""
@@ -146,12 +169,8 @@ class Trainer:
         self.network.fit_to(train.images, whitening=recipe.whitening)
         self.network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = MovingAverage(self.network, recipe.ema)
-        self.optimiser = torch.optim.AdamW(
-            [p for p in self.network.parameters() if p.requires_grad],
-            lr=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-        )
         self.precision = precision_for(recipe.precision, device)
+        self.optimisers = make_optimisers(self.network, recipe, self.precision)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
 
     @property
@@ -173,15 +192,17 @@ class Trainer:
 
     def _learn(self, pixels: Tensor, targets: Tensor) -> tuple[float, int]:
         """One step of the optimiser; the loss and how many of the batch were right."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.progress, self.recipe.learning_rate)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(self.progress, group["peak"])
         low = self.precision != torch.float32
         with torch.autocast(self.device.type, self.precision if low else None, enabled=low):
             answer = self.network(pixels)
         loss = functional.cross_entropy(answer.float(), targets, label_smoothing=self.recipe.label_smoothing)
-        self.optimiser.zero_grad()
         self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimiser)
+        for optimiser in self.optimisers:
+            self.scaler.step(optimiser)
         self.scaler.update()
         if self.recipe.ema:
             self.average.update()
@@ -212,7 +233,7 @@ class Trainer:
         return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "scaler": self.scaler.state_dict(),
             "generator": self.generator.get_state(),
             "position": (self.epoch, self.step, self.loss_sum, self.right),
@@ -220,8 +241,10 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in ("network", "average", "optimiser", "scaler"):
+        for name in ("network", "average", "scaler"):
             getattr(self, name).load_state_dict(state[name])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         self.generator.set_state(state["generator"])
         self.epoch, self.step, self.loss_sum, self.right = state["position"]
         self.order = state["order"]

@@ -28,11 +28,10 @@ class Recipe:
         "bicycle,motorcycle", "class names in the order of their labels, separated by commas"
     )
     epochs: int = _option(32, "passes over the training images", low=1, high=10_000)
-    learning_rate: float = _option(
-        0.004, "highest learning rate of the one-cycle schedule", low=1e-8, high=10
-    )
+    optimiser: str = _option("muon", "of the convolutions; adamw: of everything", choices=("muon", "adamw"))
+    learning_rate: float = _option(0.1, "highest learning rate of the one-cycle schedule", low=1e-8, high=10)
     batch_size: int = _option(50, "images a step", low=2, high=65_536)
-    weight_decay: float = _option(0.05, "AdamW's decoupled weight decay", high=10)
+    weight_decay: float = _option(0.05, "decoupled weight decay of the convolutions", high=10)
     seed: int = _option(0, "decides every random number of the run", high=2**63 - 1)
     width: int = _option(
         48, "channels of the first stage; the others have four times as many", low=1, high=1024

@@ -1,6 +1,7 @@
 """The parts of the training loop that a whole run would not tell apart."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -117,8 +118,14 @@ def test_precision_follows_the_hardware(
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_both_precisions_learn(precision: str):
-    recipe = Recipe(width=4, batch_size=12, epochs=40, precision=precision, augmentation=0.0, mixup=0.0)
+@pytest.mark.parametrize(("optimiser", "rate"), [("muon", 0.1), ("adamw", 0.004)])
+def test_every_optimiser_learns_in_every_precision(precision: str, optimiser: str, rate: float):
+    recipe = dataclasses.replace(
+        Recipe(width=4, batch_size=12, epochs=40, augmentation=0.0, mixup=0.0),
+        precision=precision,
+        optimiser=optimiser,
+        learning_rate=rate,
+    )
     trainer = Trainer(recipe, channel(), 2, CPU)
     trainer.advance()
     first = trainer.totals()[0]
