@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from localaws.sagemaker import endpoint_configs  # noqa: F401 - registers its operations
+from localaws.sagemaker.alarm_watch import missing
+from localaws.sagemaker.artifacts import client
 from localaws.sagemaker.endpoint_configs import find_config, plan_fleet
 from localaws.sagemaker.errors import ValidationError
 from localaws.sagemaker.fleets import FleetPlan, VariantPlan
@@ -12,6 +14,7 @@ from localaws.sagemaker.hosting import KIND, announce, hosting_of
 from localaws.sagemaker.operations import Document, now, operation, page, public, tags_of
 from localaws.sagemaker.service import SageMakerService
 from localaws.sagemaker.tags import set_tags
+from localaws.sagemaker.traffic import TrafficError, traffic_plan
 
 _IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
@@ -96,6 +99,7 @@ def update_endpoint(service: SageMakerService, request: Document) -> Document:
             plan = _retain(FleetPlan.from_document(live["plan"]), plan, excluded)
         if request.get("RetainDeploymentConfig"):
             options = live["deployment_config"]
+        _check_deployment(service, options, plan)
         document |= {
             "_Pending": _deployment(plan, config, options),
             "EndpointStatus": "Updating",
@@ -174,6 +178,16 @@ def _deployment(plan: FleetPlan, config: Document, deployment_config: Document |
         "capture": config.get("DataCaptureConfig"),
         "deployment_config": deployment_config,
     }
+
+
+def _check_deployment(service: SageMakerService, options: Document | None, plan: FleetPlan) -> None:
+    try:
+        traffic = traffic_plan(options, min(variant.instances for variant in plan.variants))
+    except TrafficError as error:
+        raise ValidationError(str(error)) from error
+    absent = missing(client(service.stack, "cloudwatch"), list(traffic.alarms))
+    if absent:
+        raise ValidationError(f"AutoRollbackConfiguration: there is no alarm {', '.join(absent)}.")
 
 
 def _retain(live: FleetPlan, plan: FleetPlan, excluded: set[str]) -> FleetPlan:

@@ -11,12 +11,15 @@ import random
 import re
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from localaws.sagemaker.alarm_watch import in_alarm
 from localaws.sagemaker.artifacts import client
 from localaws.sagemaker.capture import CaptureOptions, CaptureWriter
 from localaws.sagemaker.fleets import Fleet, FleetError, FleetPlan
@@ -24,11 +27,13 @@ from localaws.sagemaker.invocation_metrics import InvocationMetrics
 from localaws.sagemaker.operations import Document, now, public
 from localaws.sagemaker.service import SageMakerService
 from localaws.sagemaker.tags import drop_tags, get_tags
+from localaws.sagemaker.traffic import TrafficPlan, traffic_plan
 
 log = logging.getLogger(__name__)
 
 KIND = "Endpoint"
 STATE_CHANGE = "SageMaker Endpoint State Change"
+_WATCH_SECONDS = 0.5
 
 
 @dataclass
@@ -136,21 +141,49 @@ class Hosting:
         self.set_status(name, "InService", **_live_members(pending))
 
     def _update(self, name: str) -> None:
-        """Blue/green: the old fleet serves until the new one is ready, which then takes all traffic."""
+        """Blue/green: the old fleet serves until the new one is ready, which takes over step by step."""
         pending = self._document(name)["_Pending"]
         fleet = self._fleet(name, pending)
+        old = self._hosted[name]
         try:
             self._raise_fleet(fleet)
+            self._shift_traffic(old, fleet, pending)
         except FleetError as error:
             if not self.closing:
                 self.set_status(name, "RollingBack", FailureReason=str(error))
-                fleet.stop()
+                self._hosted[name] = old
+                fleet.stop(drain=True)
                 self.set_status(name, "InService", _Pending=None)
             return
-        old = self._hosted[name]
+        if self.closing:
+            return
         self._host(name, fleet, pending)
         self.set_status(name, "InService", FailureReason=None, **_live_members(pending))
         self._retire(old)
+
+    def _shift_traffic(self, old: Hosted, fleet: Fleet, pending: Document) -> None:
+        """Gives the new fleet its shares of the traffic and bakes each. Raises FleetError on an alarm."""
+        instances = min(variant["instances"] for variant in pending["plan"]["variants"])
+        plan = traffic_plan(pending.get("deployment_config"), instances)
+        since = datetime.now(UTC)
+        self._watch(plan, 0, since)  # an alarm that is raised already lets nothing through
+        for share in plan.shares:
+            if self.closing:
+                return
+            routes = tuple((each, part * (1 - share)) for each, part in old.routes)
+            self._hosted[old.name] = Hosted(old.name, (*routes, (fleet, share)), old.capture)
+            self._watch(plan, plan.interval if share < 1 else plan.termination_wait, since)
+
+    def _watch(self, plan: TrafficPlan, seconds: float, since: datetime) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            alarms = in_alarm(client(self.service.stack, "cloudwatch"), list(plan.alarms), since)
+            if alarms:
+                raise FleetError(f"The deployment was rolled back: alarm {', '.join(alarms)} is in ALARM.")
+            left = deadline - time.monotonic()
+            if left <= 0 or self.closing:
+                return
+            time.sleep(min(left, _WATCH_SECONDS))
 
     def _rescale(self, name: str, counts: dict[str, int]) -> None:
         fleet = self._hosted[name].routes[0][0]

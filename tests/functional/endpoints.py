@@ -108,6 +108,13 @@ class Endpoints:
             time.sleep(0.05)
         return found
 
+    def wait_until(self, name, predicate, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not predicate(found := self.describe(name)):
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
+        return found
+
     def invoke(self, name, body=b"12345", content_type="image/png", **members):
         return self.runtime.invoke_endpoint(EndpointName=name, Body=body, ContentType=content_type, **members)
 
