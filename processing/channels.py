@@ -11,6 +11,8 @@ import numpy as np
 from processing.contact_sheet import Row, Tile
 from processing.describe import ChannelStatistics
 from processing.images import LabelledImage
+from processing.instances import WHOLE, Share
+from processing.recordio import record
 
 MANIFEST = "manifest.jsonl"
 SAMPLES_A_CLASS = 16
@@ -20,13 +22,24 @@ class ChannelWriter:
     """Writes a channel's images as they come, its lists at the end.
 
     A file is named by class and record, so both versions of the archive give the same files, and no name from
-    the archive gets near the file system.
+    the archive gets near the file system. Where the job has several instances, each writes its share of the
+    images and all of the lists, which are the same on all.
     """
 
-    def __init__(self, folder: Path, channel: str, classes: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        channel: str,
+        classes: tuple[str, ...],
+        share: Share = WHOLE,
+        recordio: Path | None = None,
+    ) -> None:
+        """`recordio` is where to write all images as one RecordIO file as well."""
         self.channel = channel
         self.statistics = ChannelStatistics(classes)
         self._folder = folder
+        self._share = share
+        self._recordio = recordio.open("wb") if recordio else None
         self._classes = classes
         self._lines: list[dict[str, str | int | None]] = []
         self._samples: list[list[np.ndarray]] = [[] for _ in classes]
@@ -46,13 +59,25 @@ class ChannelWriter:
                 source_name=names[row] if names else None,
                 pixels=pixels[row],
             )
-            (self._folder / image.file).write_bytes(image.png())
+            self._write(image)
             self._lines.append(image.manifest_line())
             if len(self._samples[label]) < SAMPLES_A_CLASS:
                 self._samples[label].append(pixels[row])
 
+    def _write(self, image: LabelledImage) -> None:
+        mine = self._share.has(image.file)
+        if not mine and self._recordio is None:
+            return
+        png = image.png()
+        if mine:
+            (self._folder / image.file).write_bytes(png)
+        if self._recordio:
+            self._recordio.write(record(len(self._lines), image.label, png))
+
     def finish(self) -> None:
         """Write the `.lst` file and the manifest, in the order of the records."""
+        if self._recordio:
+            self._recordio.close()
         listed = "".join(f"{n}\t{line['label']}\t{line['file']}\n" for n, line in enumerate(self._lines))
         (self._folder / f"{self.channel}.lst").write_text(listed, encoding="utf-8")
         manifest = "".join(json.dumps(line) + "\n" for line in self._lines)

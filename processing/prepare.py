@@ -25,12 +25,14 @@ from processing.channels import ChannelWriter, is_channel
 from processing.cifar100 import CHANNEL_OF_SPLIT, FINE_LABEL_NAMES, IMAGE_SIDE, parse_classes
 from processing.contact_sheet import sheet_png
 from processing.fetch import Fetch
+from processing.instances import WHOLE, Share, this_instance
 from processing.job import JobError, run
 from processing.outputs import staged
 from processing.sources import SourceError, resolve
 from processing.stream import ForwardFile, gunzip, in_background
 
 STATISTICS = "statistics"
+RECORDIO = "_recordio"  # train_recordio beside train
 
 
 class OptionError(JobError):
@@ -48,6 +50,8 @@ class Options:
         md5: that the archive must have; where None, the official one for `cifar100`.
         cache_dir: where downloads are kept; None keeps none.
         mirror: where `cifar100` is fetched from instead of its own page.
+        recordio: write each channel as a RecordIO file as well, for the built-in algorithm's Pipe mode.
+        share: what of the images this instance writes.
     """
 
     source: str
@@ -57,6 +61,8 @@ class Options:
     md5: str | None = None
     cache_dir: Path | None = None
     mirror: str | None = None
+    recordio: bool = False
+    share: Share = WHOLE
 
 
 def prepare(options: Options) -> dict[str, Any]:
@@ -76,10 +82,19 @@ def prepare(options: Options) -> dict[str, Any]:
 
 
 def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
-    parts = (*CHANNEL_OF_SPLIT.values(), STATISTICS)
-    with staged(options.output_dir, parts, _is_ours) as folder:
+    channels = CHANNEL_OF_SPLIT.values()
+    record_parts = {channel: f"{channel}{RECORDIO}" for channel in channels} if options.recordio else {}
+    with staged(options.output_dir, (*channels, *record_parts.values(), STATISTICS), _is_ours) as folder:
+        # A channel is one RecordIO file, whatever the number of instances: the first one writes it.
+        record_files = {
+            channel: folder / part / f"{channel}.rec"
+            for channel, part in record_parts.items()
+            if options.share.leads
+        }
         writers = {
-            split: ChannelWriter(folder / channel, channel, options.classes)
+            split: ChannelWriter(
+                folder / channel, channel, options.classes, options.share, record_files.get(channel)
+            )
             for split, channel in CHANNEL_OF_SPLIT.items()
         }
         labels = _label_of_fine(options.classes)
@@ -128,7 +143,11 @@ def _statistics(fetch: Fetch, options: Options, writers: dict[str, ChannelWriter
 
 
 def _is_ours(folder: Path) -> bool:
-    return (folder / "statistics.json").is_file() if folder.name == STATISTICS else is_channel(folder)
+    if folder.name == STATISTICS:
+        return (folder / "statistics.json").is_file()
+    if folder.name.endswith(RECORDIO):
+        return [path.name for path in folder.iterdir()] == [f"{folder.name.removesuffix(RECORDIO)}.rec"]
+    return is_channel(folder)
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> Options:
@@ -151,6 +170,9 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         default=os.environ.get("SCONES_MIRROR"),
         help="where cifar100 is fetched from ($SCONES_MIRROR)",
     )
+    parser.add_argument(
+        "--recordio", action="store_true", help="write train_recordio/train.rec and the like as well"
+    )
     given = parser.parse_args(arguments)
     return Options(
         source=given.source,
@@ -160,6 +182,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         md5=_md5(given.md5),
         cache_dir=_cache_dir(given.cache_dir, given.source),
         mirror=given.mirror,
+        recordio=given.recordio,
+        share=this_instance(),
     )
 
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:  # not in the processes that are measured
 ROOT = Path(__file__).parents[2]
 ROUNDS = 3
 CLASSES = "bicycle,motorcycle"
-MEMORY_GOAL_MB = {"binary": 64, "python": 256}
+# The third is the python version as Python 3 packs it: byte strings become text, a third longer.
+MEMORY_GOAL_MB = {"binary": 64, "python": 256, "python3": 256}
 GUNZIP_GOAL, NOTEBOOK_GOAL = 1.5, 4.0
 
 
@@ -54,7 +55,7 @@ def _measure(folder: Path, console: Console) -> dict[tuple[str, str], list[Figur
     found: dict[tuple[str, str], list[Figures]] = {}
     for number in range(ROUNDS):
         console.print(f"round {number + 1} of {ROUNDS} …")
-        for version in ("binary", "python"):
+        for version in MEMORY_GOAL_MB:
             archive = str(folder / f"{version}.tar.gz")
             for way in ("isal", "zlib", "prepare", "notebook"):
                 if way == "notebook" and version == "binary":
@@ -79,6 +80,12 @@ def _run(way: str, *arguments: str) -> Figures:
         raise RuntimeError(f"{way}: {completed.stderr}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
     return Figures(seconds, cpu, json.loads(completed.stdout.splitlines()[-1])["peak_mb"])
+
+
+def _notebook(found: dict[tuple[str, str], list[Figures]], version: str) -> float:
+    """Seconds of the notebook's way, which reads no binary version: there, of the official python version."""
+    runs = found["notebook", "python" if version == "binary" else version]
+    return statistics.median(figures.seconds for figures in runs)
 
 
 def _show(console: Console, found: dict[tuple[str, str], list[Figures]]) -> None:
@@ -107,12 +114,12 @@ def _show(console: Console, found: dict[tuple[str, str], list[Figures]]) -> None
             f"{median(way, version, 'cpu_seconds'):.2f}",
             f"{median(way, version, 'peak_mb'):.0f}",
             f"{seconds / median('isal', version, 'seconds'):.2f}x",
-            f"{median('notebook', 'python', 'seconds') / seconds:.1f}x",
+            f"{_notebook(found, version) / seconds:.1f}x",
         )
     console.print(table)
     for version, limit in MEMORY_GOAL_MB.items():
         ratio = median("prepare", version, "seconds") / median("isal", version, "seconds")
-        gain = median("notebook", "python", "seconds") / median("prepare", version, "seconds")
+        gain = _notebook(found, version) / median("prepare", version, "seconds")
         peak = median("prepare", version, "peak_mb")
         for text, good in (
             (f"{ratio:.2f}x of a bare isal gunzip (goal: at most {GUNZIP_GOAL})", ratio <= GUNZIP_GOAL),
@@ -149,8 +156,27 @@ def make(folder: str) -> Callable[[], None]:
         train, test = split(50_000, "train", rng), split(10_000, "test", rng)
         for version in pack.VERSIONS:
             pack.write(Path(folder) / f"{version}.tar.gz", train, test, version, level=4)
+        _repack(Path(folder))
 
     return work
+
+
+def _repack(folder: Path) -> None:
+    """The python version through Python 3's `pickle` in protocol 2."""
+    import io
+    import pickle
+    import tarfile
+
+    with (
+        tarfile.open(folder / "python.tar.gz") as old,
+        tarfile.open(folder / "python3.tar.gz", "w:gz", compresslevel=4) as new,
+    ):
+        for member in old:
+            file = old.extractfile(member)
+            assert file is not None
+            content = pickle.dumps(pickle.load(file, encoding="bytes"), 2)
+            member.size = len(content)
+            new.addfile(member, io.BytesIO(content))
 
 
 def isal(archive: str, _output: str) -> Callable[[], None]:
