@@ -4,6 +4,8 @@ The base is what `scones --help` and the commands against AWS's plain APIs need;
 the extras say what else a person's role needs.
 """
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 PACKAGES = ["pipeline", "processing", "training", "lambdas", "workflows", "monitoring", "localaws"]
@@ -48,7 +50,7 @@ setup(
     name="scones",
     version="0.1.0",
     description="Train, gate, deploy and watch an image classifier on Amazon SageMaker, or on one machine.",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
