@@ -17,7 +17,7 @@ def demo(
     ),
 ) -> None:
     """Run the whole workflow on this machine: train, gate, approve, deploy, infer, watch."""
-    from pipeline.demo import run
+    from pipeline.demo.run import run
 
     _print_summary(run(data, out), out)
 

@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from pipeline import demo_archive
-from pipeline.demo_archive import Archive, ArchiveError
+from pipeline.demo import archive as demo_archive
+from pipeline.demo.archive import Archive, ArchiveError
 
 
 class Bucket:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import demo_images
-from pipeline.demo_images import DemoImagesError, LabelledImage
+from pipeline.demo import images as demo_images
+from pipeline.demo.images import DemoImagesError, LabelledImage
 
 
 def grey(level):

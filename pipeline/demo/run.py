@@ -6,23 +6,13 @@ Nothing here is a short cut: each stage is what its own command does, over HTTP,
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import signal
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localaws import control
 from pipeline import (
-    clients,
     console,
-    demo_archive,
-    demo_images,
     endpoints,
     inference,
     monitor,
@@ -33,6 +23,17 @@ from pipeline import (
     runs,
 )
 from pipeline import settings as settings_module
+from pipeline.demo import archive, images
+from pipeline.demo.place import (
+    STATE,
+    SUMMARY,
+    DemoError,
+    Stages,
+    fresh_folder,
+    interrupted_by_sigterm,
+    local_aws,
+    write,
+)
 from pipeline.revision import code_revision
 from workflows import deploy as workflow_deploy
 from workflows import run as workflow_run
@@ -43,36 +44,6 @@ if TYPE_CHECKING:
     from pipeline.registry import PackageDetails
     from pipeline.runs import StepState
     from pipeline.settings import Settings
-
-STATE = "local-aws"
-SUMMARY = "summary.json"
-# What a run leaves in its folder; of an earlier run nothing is kept, so nothing old is taken for new.
-RESULTS = (
-    SUMMARY,
-    "evaluation.json",
-    "samples.png",
-    "monitoring.png",
-    "monitoring.json",
-    "synthetic-cifar-100-python.tar.gz",
-)
-
-
-class DemoError(Exception):
-    """The demo cannot run here."""
-
-
-@dataclass
-class Stages:
-    """Names each stage when it begins and keeps how many seconds it took."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        console.console.print(f"[bold]{name}[/]")
-        begin = time.monotonic()
-        yield
-        self.seconds[name] = round(time.monotonic() - begin, 3)
 
 
 @dataclass(frozen=True)
@@ -92,31 +63,31 @@ def run(data: str, out: Path) -> dict[str, Any]:
     leaves no files either; one that failed leaves the state of the local AWS with its logs.
     """
     begin = time.monotonic()
-    demo_archive.kind_of(data)  # a slip is told before anything starts
+    archive.kind_of(data)  # a slip is told before anything starts
     stages = Stages()
     settings = _settings(data, out)
-    with _fresh_folder(out), _interrupted_by_sigterm():
-        with _local_aws(settings, stages) as made:
+    with fresh_folder(out), interrupted_by_sigterm():
+        with local_aws(settings, stages) as made:
             summary = _workflow(Demo(out, settings, made, stages), data)
         summary |= {
             "stages": stages.seconds,
             "total_seconds": round(time.monotonic() - begin, 3),
         }
-        _write(out / SUMMARY, (json.dumps(summary, indent=2) + "\n").encode())
+        write(out / SUMMARY, (json.dumps(summary, indent=2) + "\n").encode())
     return summary
 
 
 def _settings(data: str, out: Path) -> Settings:
     """A person's own settings, in the demo's own local AWS. Drawn images need no more than a fast look."""
     settings = settings_module.load(target="local", state_dir=out / STATE)
-    if data != demo_archive.SYNTHETIC or "preset" in settings.model_fields_set:
+    if data != archive.SYNTHETIC or "preset" in settings.model_fields_set:
         return settings
     return settings_module.load(target="local", state_dir=out / STATE, preset="fast")
 
 
 def _workflow(demo: Demo, data: str) -> dict[str, Any]:
-    archive = _provide_data(demo, data)
-    execution_arn, steps = _run_pipeline(demo, archive)
+    provided = _provide_data(demo, data)
+    execution_arn, steps = _run_pipeline(demo, provided.source)
     package = _approve(demo, steps)
     evaluation = _fetch_results(demo, package, steps)
     endpoint = _deploy(demo, package)
@@ -124,8 +95,8 @@ def _workflow(demo: Demo, data: str) -> dict[str, Any]:
     report = _monitor(demo, endpoint, len(results))
     return {
         "data": {
-            "kind": archive.kind,
-            "source": archive.source,
+            "kind": provided.kind,
+            "source": provided.source,
             "sha256": package.metadata["data_sha256"],
             "classes": list(demo.settings.classes),
         },
@@ -145,18 +116,18 @@ def _workflow(demo: Demo, data: str) -> dict[str, Any]:
     }
 
 
-def _provide_data(demo: Demo, data: str) -> demo_archive.Archive:
+def _provide_data(demo: Demo, data: str) -> archive.Archive:
     with demo.stages("data"):
         s3 = demo.clients("s3")
         runs.ensure_bucket(s3, demo.settings)
-        return demo_archive.provide(s3, demo.settings, data, demo.out)
+        return archive.provide(s3, demo.settings, data, demo.out)
 
 
-def _run_pipeline(demo: Demo, archive: demo_archive.Archive) -> tuple[str, list[StepState]]:
+def _run_pipeline(demo: Demo, source: str) -> tuple[str, list[StepState]]:
     with demo.stages("upsert"):
         runs.upsert(demo.clients, demo.settings)
     with demo.stages("pipeline"):
-        parameters = {"DataSource": archive.source}
+        parameters = {"DataSource": source}
         if revision := code_revision():
             parameters["CodeRevision"] = revision
         arn = runs.start(demo.clients, demo.settings, parameters, display_name="demo")
@@ -181,8 +152,8 @@ def _fetch_results(demo: Demo, package: PackageDetails, steps: list[StepState]) 
     if package.evaluation_uri is None:
         raise DemoError(f"the package {package.arn} has no evaluation")
     evaluation = objects.read(s3, package.evaluation_uri)
-    _write(demo.out / "evaluation.json", evaluation)
-    _write(demo.out / "samples.png", objects.read(s3, f"{statistics}/samples.png"))
+    write(demo.out / "evaluation.json", evaluation)
+    write(demo.out / "samples.png", objects.read(s3, f"{statistics}/samples.png"))
     return dict(json.loads(evaluation))
 
 
@@ -217,12 +188,12 @@ def _choose_images(demo: Demo, endpoint: str, steps: list[StepState], prefix: st
         return predictions.invoke(runtime, endpoint, png, "image/png", inference_id=predictions.PROBE)
 
     uri = runs.outputs(demo.clients("sagemaker"), _made(steps, "PrepareData"))["validation"]
-    images = demo_images.validation_images(s3, uri)
+    known = images.validation_images(s3, uri)
     classes = demo.settings.classes
-    named = [(f"{classes[image.label]}-{image.name}", image.png) for image in images]
-    undecided = demo_images.undecided_images(images, ask)
+    named = [(f"{classes[image.label]}-{image.name}", image.png) for image in known]
+    undecided = images.undecided_images(known, ask)
     named += [(f"blend-{number}.png", png) for number, png in enumerate(undecided, start=1)]
-    return demo_images.upload(s3, demo.settings, prefix, named)
+    return images.upload(s3, demo.settings, prefix, named)
 
 
 def _monitor(demo: Demo, endpoint: str, records: int) -> Report:
@@ -231,91 +202,9 @@ def _monitor(demo: Demo, endpoint: str, records: int) -> Report:
         return monitor.report(demo.clients, demo.settings, endpoint, found, demo.out / "monitoring.png")
 
 
-@contextmanager
-def _local_aws(settings: Settings, stages: Stages) -> Iterator[Clients]:
-    """A local AWS of the demo's own, and an environment in which every client talks to it."""
-    environment = dict(os.environ)
-    try:
-        with stages("start the local AWS"):
-            running = control.up(settings.state_dir)
-        os.environ.update(running.environment())
-        os.environ.pop("AWS_PROFILE", None)
-        yield clients.connect(settings)
-    finally:
-        os.environ.clear()
-        os.environ.update(environment)
-        with _uninterrupted(), stages("stop the local AWS"):
-            control.down(settings.state_dir)
-
-
-@contextmanager
-def _fresh_folder(out: Path) -> Iterator[None]:
-    """The folder without what an earlier run left in it, or this one unless it succeeds."""
-    if out.exists() and not out.is_dir():
-        raise DemoError(f"{out} is a file; --out takes a folder")
-    if control.status(out / STATE):
-        raise DemoError(
-            f"another demo runs in {out}, or left its local AWS behind when it was killed: "
-            f"`SCONES_STATE_DIR={out / STATE} scones local down` stops that"
-        )
-    made = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(out / STATE, ignore_errors=True)
-    _remove_results(out)
-    try:
-        yield
-    except Exception:
-        _remove_results(out)
-        raise
-    except KeyboardInterrupt:
-        _remove_results(out)
-        shutil.rmtree(out / STATE, ignore_errors=True)
-        if made:
-            out.rmdir()
-        print("interrupted: what the demo started and wrote is gone", file=sys.stderr)
-        raise
-
-
-def _remove_results(out: Path) -> None:
-    for name in RESULTS:
-        (out / name).unlink(missing_ok=True)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C must not keep the first from its work."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does: with everything that it started."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _made(steps: list[StepState], name: str) -> str:
     """The ARN of what the step made."""
     for step in steps:
         if step.name == name and step.made:
             return step.made
     raise DemoError(f"the execution has no step {name} that made anything")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(content)
-    temporary.replace(path)

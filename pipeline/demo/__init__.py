@@ -1,0 +1,1 @@
+"""`scones demo`: the whole workflow on this machine."""

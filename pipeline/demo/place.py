@@ -1,0 +1,133 @@
+"""Where the demo runs: its folder, its own local AWS, and that neither outlives what it is for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from localaws import control
+from pipeline import clients, console
+
+if TYPE_CHECKING:
+    from pipeline.clients import Clients
+    from pipeline.settings import Settings
+
+STATE = "local-aws"
+SUMMARY = "summary.json"
+# What a run leaves in its folder; of an earlier run nothing is kept, so nothing old is taken for new.
+RESULTS = (
+    SUMMARY,
+    "evaluation.json",
+    "samples.png",
+    "monitoring.png",
+    "monitoring.json",
+    "synthetic-cifar-100-python.tar.gz",
+)
+
+
+class DemoError(Exception):
+    """The demo cannot run here."""
+
+
+@dataclass
+class Stages:
+    """Names each stage when it begins and keeps how many seconds it took."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        console.console.print(f"[bold]{name}[/]")
+        begin = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - begin, 3)
+
+
+@contextmanager
+def local_aws(settings: Settings, stages: Stages) -> Iterator[Clients]:
+    """A local AWS of the demo's own, and an environment in which every client talks to it."""
+    environment = dict(os.environ)
+    try:
+        with stages("start the local AWS"):
+            running = control.up(settings.state_dir)
+        os.environ.update(running.environment())
+        os.environ.pop("AWS_PROFILE", None)
+        yield clients.connect(settings)
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        with _uninterrupted(), stages("stop the local AWS"):
+            control.down(settings.state_dir)
+
+
+@contextmanager
+def fresh_folder(out: Path) -> Iterator[None]:
+    """The folder without what an earlier run left in it, or this one unless it succeeds."""
+    if out.exists() and not out.is_dir():
+        raise DemoError(f"{out} is a file; --out takes a folder")
+    if control.status(out / STATE):
+        raise DemoError(
+            f"another demo runs in {out}, or left its local AWS behind when it was killed: "
+            f"`SCONES_STATE_DIR={out / STATE} scones local down` stops that"
+        )
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(out / STATE, ignore_errors=True)
+    _remove_results(out)
+    try:
+        yield
+    except Exception:
+        _remove_results(out)
+        raise
+    except KeyboardInterrupt:
+        _remove_results(out)
+        shutil.rmtree(out / STATE, ignore_errors=True)
+        if made:
+            out.rmdir()
+        print("interrupted: what the demo started and wrote is gone", file=sys.stderr)
+        raise
+
+
+def _remove_results(out: Path) -> None:
+    for name in RESULTS:
+        (out / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not keep the first from its work."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does: with everything that it started."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_bytes(content)
+    temporary.replace(path)
