@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import botocore.session
@@ -26,13 +27,19 @@ def assert_answer(service: str, operation: str, answer: dict[str, Any]) -> None:
 
     Takes an answer as boto3 gives it or as it is on the wire.
     """
-    model = botocore.session.get_session().get_service_model(service).operation_model(operation)
+    model = _service_model(service).operation_model(operation)
     answer = {key: value for key, value in answer.items() if key != "ResponseMetadata"}
     if model.output_shape is None:
         assert answer == {}, f"{operation} answers nothing, not {answer}"
         return
     problems = list(_check(answer, model.output_shape, operation))
     assert not problems, "\n".join(problems)
+
+
+@cache
+def _service_model(service: str) -> Any:
+    """Loading SageMaker's model takes a tenth of a second, too long for each of thousands of answers."""
+    return botocore.session.get_session().get_service_model(service)
 
 
 def _check(value: Any, shape: Any, path: str) -> Any:

@@ -238,8 +238,8 @@ def test_an_image_that_nothing_stands_in_for_makes_no_model(service):
         create_model(service, {"Image": "me/mine:1"})
 
 
-@settings(deadline=None)  # of files and databases, on whatever disk
-@given(deleted=st.lists(st.booleans(), min_size=1, max_size=12))
+@settings(deadline=None, max_examples=25)  # of files and databases, on whatever disk
+@given(deleted=st.lists(st.booleans(), min_size=1, max_size=8))
 def test_versions_only_grow_whatever_is_deleted(tmp_path_factory, deleted):
     service = new_service(tmp_path_factory.mktemp("stack"))
     service.call("CreateModelPackageGroup", {"ModelPackageGroupName": "scones"})
