@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.commands import demo, endpoint, local, model, monitor, pipeline, workflow
+from pipeline.commands import demo, endpoint, foundation, local, model, monitor, pipeline, workflow
 from pipeline.commands.context import Chosen
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
     help="Train, gate, deploy and watch an image classifier on Amazon SageMaker, or on this machine.",
 )
 for name, group in (
+    ("foundation", foundation.app),
     ("pipeline", pipeline.app),
     ("model", model.app),
     ("endpoint", endpoint.app),

@@ -52,6 +52,12 @@ def workflow_plan(settings: Settings, endpoint_name: str = "") -> WorkflowPlan:
         region=settings.region,
         name_prefix=settings.endpoint_name_prefix,
         partition=partition,
+        key_arn=settings.kms_key_arn,
+        model_package_group=settings.model_package_group,
+        approval_target_arn=settings.approval_target_arn,
+        notification_email=settings.notification_email,
+        log_retention_days=settings.log_retention_days,
+        environment=settings.environment,
     )
 
 

@@ -28,7 +28,13 @@ CONFIG_FILE = "scones.toml"
 # The account that the local AWS plays, and names in it that need no set-up.
 LOCAL_ACCOUNT = "123456789012"
 LOCAL_BUCKET = "scones-local"
-LOCAL_ROLE = f"arn:aws:iam::{LOCAL_ACCOUNT}:role/scones-execution"
+# Of the foundation stack's roles, by the settings' names.
+ROLES = {
+    "role_arn": "pipeline",
+    "processing_role_arn": "processing",
+    "training_role_arn": "training",
+    "model_role_arn": "model",
+}
 
 # What training does by default is written down once, where it trains.
 RECIPE = Recipe()
@@ -68,6 +74,8 @@ EndpointPrefix = Annotated[Name, StringConstraints(max_length=42)]
 Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z\-]*:iam::\d{12}:role/?[\w+=,.@\-/]+$")]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9\-]+\.[a-z0-9]+$")]
+SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$")]
+SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]+$")]
 DataSource = Annotated[str, StringConstraints(pattern=r"^(cifar100|(https?|s3)://\S+)$", max_length=256)]
 ClassName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=64)]
 
@@ -88,6 +96,27 @@ class Settings(BaseSettings):
     prefix: Annotated[str, StringConstraints(pattern=r"^[\w.-]+(/[\w.-]+)*$")] = "scones"
     role_arn: RoleArn = ""
 
+    processing_role_arn: RoleArn = ""
+    training_role_arn: RoleArn = ""
+    model_role_arn: RoleArn = ""
+    customer_key: bool = False
+    kms_key_arn: Annotated[
+        str, StringConstraints(pattern=r"^arn:aws[a-z\-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+$")
+    ] = ""
+    subnet_ids: Annotated[tuple[SubnetId, ...], NoDecode, BeforeValidator(_comma_separated)] = ()
+    security_group_ids: Annotated[
+        tuple[SecurityGroupId, ...], NoDecode, BeforeValidator(_comma_separated), Field(max_length=5)
+    ] = ()
+    network_isolation: bool = False
+    github_repository: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")] = ""
+    github_provider_arn: Annotated[
+        str, StringConstraints(pattern=r"^arn:aws[a-z\-]*:iam::\d{12}:oidc-provider/\S+$")
+    ] = ""
+    notification_email: Annotated[str, StringConstraints(pattern=r"^\S+@\S+$")] = ""
+    approval_target_arn: Annotated[
+        str, StringConstraints(pattern=r"^arn:aws[a-z\-]*:states:[a-z0-9-]+:\d{12}:stateMachine:\S+$")
+    ] = ""
+    log_retention_days: Annotated[Integer, Field(ge=1, le=3_653)] = 30
     pipeline_name: Name = "scones"
     model_package_group: Name = "scones"
     endpoint_name_prefix: EndpointPrefix = "scones"
@@ -120,14 +149,14 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _dependent_defaults(cls, values: Any) -> Any:
-        """The local AWS needs no set-up, so its bucket and role have names; on AWS they are yours to give.
+        """The local AWS needs no set-up, so its bucket and roles have names; on AWS the foundation has them.
 
         A preset's hyperparameters that are settings are theirs too: each reaches the job by its own name.
         """
         if not isinstance(values, dict):
             return values
         local = values.get("target", "local") == "local"
-        names = {"bucket": LOCAL_BUCKET, "role_arn": LOCAL_ROLE} if local else {}
+        names = _local_names(values) if local else {}
         preset = PRESETS.get(values.get("preset", "default"), {})
         return names | {key: preset[key] for key in preset.keys() & cls.model_fields.keys()} | values
 
@@ -135,13 +164,8 @@ class Settings(BaseSettings):
     def _complete(self) -> Settings:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a class is named twice")
-        hints = {"bucket": "the bucket for data and models", "role_arn": "the execution role's ARN"}
-        for key, meaning in hints.items():
-            if not getattr(self, key):
-                raise ValueError(
-                    f"{key} is not set: target aws needs {meaning}, in {PREFIX}{key.upper()} or as {key} in "
-                    f"{CONFIG_FILE}"
-                )
+        if bool(self.subnet_ids) != bool(self.security_group_ids):
+            raise ValueError("subnet_ids and security_group_ids: a VPC needs both, or neither")
         return self
 
     def s3_uri(self, *parts: str) -> str:
@@ -151,6 +175,11 @@ class Settings(BaseSettings):
     @property
     def poll_seconds(self) -> float:
         """How long to wait between looks at something that changes. AWS counts and limits requests."""
+    def role(self, kind: Literal["processing", "training", "model"]) -> str:
+        """The role that jobs, or models, of this kind take on; the one role where only one is set."""
+        named: str = getattr(self, f"{kind}_role_arn")
+        return named or self.role_arn
+
         return 0.5 if self.target == "local" else 5.0
 
     @classmethod
@@ -178,7 +207,7 @@ def config_file(environment: Mapping[str, str]) -> Path | None:
     return Path(CONFIG_FILE) if Path(CONFIG_FILE).is_file() else None
 
 
-def load(**options: Any) -> Settings:
+def load(*, complete: bool = True, **options: Any) -> Settings:
     """The settings, with `options` (those that are not None) over all else.
 
     Raises:
@@ -187,11 +216,14 @@ def load(**options: Any) -> Settings:
     given = {key: value for key, value in options.items() if value is not None}
     _refuse_unknown_variables(os.environ)
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         raise SettingsError(_sentence(error, given)) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{config_file(os.environ)} is not TOML: {error}") from None
+
+    Args:
+        complete: whether bucket and role have to be set; those that are not can come from the foundation.
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
@@ -204,6 +236,30 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
 def _known(key: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1)
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+    if complete:
+        require_complete(settings)
+    return settings
+
+
+def require_complete(settings: Settings) -> None:
+    """Raises SettingsError when the bucket or the role is not known."""
+    hints = {"bucket": "the bucket for data and models", "role_arn": "the execution role's ARN"}
+    for key, meaning in hints.items():
+        if not getattr(settings, key):
+            raise SettingsError(
+                f"{key} is not set: target {settings.target} needs {meaning}. Run `scones foundation "
+                f"deploy`, which makes it, or set {PREFIX}{key.upper()} or {key} in {CONFIG_FILE}"
+            )
+
+
+def _local_names(values: Mapping[str, Any]) -> dict[str, str]:
+    """What the foundation stack calls the bucket and the roles of the local AWS."""
+    if "role_arn" in values:
+        return {"bucket": LOCAL_BUCKET}
+    prefix = values.get("endpoint_name_prefix", "scones")
+    return {"bucket": LOCAL_BUCKET} | {
+        key: f"arn:aws:iam::{LOCAL_ACCOUNT}:role/{prefix}-{name}" for key, name in ROLES.items()
+    }
 
 
 def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:

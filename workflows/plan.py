@@ -20,6 +20,8 @@ class FoundationPlan:
     """The bucket, its key, the roles and the registry's group in one account and region.
 
     Attributes:
+        make_bucket: whether the stack makes the bucket; one that is there already stays as it is.
+        make_registry: the same of the model package group.
         name_prefix: of the stack's and the roles' names.
         customer_key: whether what is stored is encrypted with a KMS key of its own.
         jobs_in_vpc: whether jobs and models may join a VPC.
@@ -28,6 +30,8 @@ class FoundationPlan:
     """
 
     bucket: str
+    make_bucket: bool = True
+    make_registry: bool = True
     prefix: str = "scones"
     name_prefix: str = "scones"
     pipeline_name: str = "scones"
@@ -47,6 +51,8 @@ class FoundationPlan:
         parameters = {
             "NamePrefix": self.name_prefix,
             "BucketName": self.bucket,
+            "MakeBucket": str(self.make_bucket).lower(),
+            "MakeRegistry": str(self.make_registry).lower(),
             "Prefix": self.prefix,
             "PipelineName": self.pipeline_name,
             "ModelPackageGroup": self.model_package_group,

@@ -29,9 +29,18 @@ def load_settings(context: typer.Context) -> Settings:
     return settings.load(target=chosen.target)
 
 
-def connect(context: typer.Context) -> tuple[Settings, Clients]:
-    """Settings, and clients of the place that they name."""
-    from pipeline import clients
+def draft(context: typer.Context) -> tuple[Settings, Clients]:
+    """Settings that may want bucket and roles, and clients of the place that they name."""
+    from pipeline import clients, settings
 
-    settings = load_settings(context)
-    return settings, clients.connect(settings)
+    chosen = context.obj or Chosen()
+    loaded = settings.load(complete=False, target=chosen.target)
+    return loaded, clients.connect(loaded)
+
+
+def connect(context: typer.Context) -> tuple[Settings, Clients]:
+    """Settings, with what the foundation stack made where they name nothing else, and clients."""
+    from pipeline import foundation
+
+    settings, clients = draft(context)
+    return foundation.fill_in(settings, clients), clients

@@ -23,18 +23,18 @@ def deploy(
 ) -> None:
     """Deploy the functions, the state machine and what watches them, or bring them up to date."""
     settings, clients = connect(context)
-    from pipeline import console, deployment, endpoints, inference
+    from pipeline import change_sets, console, endpoints, inference
     from workflows import deploy
 
     sagemaker = clients("sagemaker")
     name = endpoints.describe(sagemaker, endpoint)["EndpointName"] if endpoint else None
     plan = inference.workflow_plan(settings, name or endpoints.newest(sagemaker, settings))
-    with deployment.output(as_json):
-        done = deploy.deploy(clients, plan, deployment.approver(yes), deployment.show_event)
+    with change_sets.output(as_json):
+        done = deploy.deploy(clients, plan, change_sets.approver(yes), change_sets.show_event)
     if as_json:
         console.print_json(asdict(done) | {"endpoint_name": plan.endpoint_name})
         return
-    deployment.show_result(done)
+    change_sets.show_result(done)
     print(f"{done.state_machine_arn} asks {plan.endpoint_name}")
 
 

@@ -63,7 +63,12 @@ assert not heavy, heavy
             "error: SCONES_EPOCHS: input should be a valid integer",
         ),
         (["pipeline", "list"], {}, "error: no local AWS runs in .scones: run `scones local up`"),
-        (["--target", "aws", "pipeline", "list"], {}, "error: bucket is not set: target aws needs"),
+        (["--target", "aws", "pipeline", "definition"], {}, "error: bucket is not set: target aws needs"),
+        (
+            ["--target", "aws", "pipeline", "list"],
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+            "error: AWS was not reached: ",
+        ),
         (["endpoint", "deploy"], {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "error: "),
         (["demo", "--data", "x", "--out", __file__], {}, ""),
     ],
