@@ -6,6 +6,7 @@ import base64
 import time
 from typing import Any
 
+from localaws import sdk_tasks, task_tokens
 from localaws.errors import AwsError
 
 _PAGE = 100
@@ -23,6 +24,8 @@ def install() -> None:
     StepFunctionResponse.get_execution_history = _in_pages(StepFunctionResponse.get_execution_history)
     StepFunctionResponse.stop_execution = _stop_execution
     StepFunctionResponse.send_task_failure = _send_task_failure
+    task_tokens.install()
+    sdk_tasks.install()
 
 
 def _with_stop_dates(operation: Any) -> Any:

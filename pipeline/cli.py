@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.commands import demo, endpoint, foundation, local, model, monitor, pipeline, workflow
+from pipeline.commands import demo, endpoint, foundation, local, model, monitor, pipeline, review, workflow
 from pipeline.commands.context import Chosen
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ for name, group in (
     ("model", model.app),
     ("endpoint", endpoint.app),
     ("workflow", workflow.app),
+    ("review", review.app),
     ("monitor", monitor.app),
     ("local", local.app),
 ):

@@ -129,6 +129,10 @@ class Settings(BaseSettings):
 
     accuracy_threshold: Annotated[Number, Field(ge=0, le=1)] = 0.85
     confidence_threshold: Annotated[Number, Field(ge=0, le=1)] = 0.8
+    # Whether an image under the threshold waits for a person. A queue keeps messages for 14 days at most.
+    review: bool = False
+    review_timeout_seconds: Annotated[Integer, Field(ge=1, le=1_209_600)] = 259_200
+    review_heartbeat_seconds: Annotated[Integer, Field(ge=1, le=1_209_600)] = 86_400
 
     processing_instance_type: InstanceType = "ml.m5.large"
     training_instance_type: InstanceType = "ml.m5.xlarge"

@@ -92,6 +92,9 @@ class WorkflowPlan:
         name_prefix: of every resource's name, so that several workflows fit into one account.
         key_arn: the KMS key of the bucket, where it has one.
         approval_target_arn: the state machine to start when a model is approved or rejected.
+        review: whether an image under the threshold waits for a person.
+        review_timeout_seconds: how long the person has; `review_heartbeat_seconds`: how long the list of open
+            reviews may go unlooked at.
         definitions: the template's parameter for each state machine's definition, and the definition's file.
     """
 
@@ -107,6 +110,9 @@ class WorkflowPlan:
     model_package_group: str = "scones"
     approval_target_arn: str = ""
     notification_email: str = ""
+    review: bool = False
+    review_timeout_seconds: int = 259_200
+    review_heartbeat_seconds: int = 86_400
     log_retention_days: int = 30
     environment: str = "dev"
     definitions: dict[str, str] = field(
@@ -124,6 +130,10 @@ class WorkflowPlan:
             FunctionPlan(f"{self.name_prefix}-classifier", "classifier", "Classifier"),
             FunctionPlan(f"{self.name_prefix}-confidence-filter", "confidence_filter", "ConfidenceFilter"),
         )
+
+    @property
+    def review_queue_name(self) -> str:
+        return f"{self.name_prefix}-review"
 
     @property
     def state_machine_name(self) -> str:
@@ -155,6 +165,9 @@ class WorkflowPlan:
             "EndpointName": self.endpoint_name,
             "EndpointArnName": self.endpoint_name.lower(),
             "ConfidenceThreshold": str(self.threshold),
+            "Review": "on" if self.review else "off",
+            "ReviewTimeoutSeconds": str(self.review_timeout_seconds),
+            "ReviewHeartbeatSeconds": str(self.review_heartbeat_seconds),
             "ModelPackageGroup": self.model_package_group,
             "ApprovalTargetArn": self.approval_target_arn,
             "NotificationEmail": self.notification_email,

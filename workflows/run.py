@@ -14,7 +14,8 @@ from typing import Any
 
 from workflows import ClientFactory
 
-WAIT_SECONDS = 1000  # a little over the state machine's own limit
+WAIT_SECONDS = 1000  # more than the tasks take with all their attempts; a person takes longer
+REVIEW_STATE = "WaitForReview"
 POLL_SECONDS = (0.05, 2.0)  # between two looks at what still runs: at first, and at most
 
 
@@ -96,6 +97,7 @@ def wait(
     classes: Sequence[str],
     *,
     timeout: float = WAIT_SECONDS,
+    review: bool = False,
     on_result: Callable[[InferenceResult], None] | None = None,
 ) -> list[InferenceResult]:
     """The results in the order of `started`; `on_result` hears of each as it ends.
@@ -103,6 +105,7 @@ def wait(
     Args:
         classes: in the order of the endpoint's probabilities.
         timeout: seconds for all of them.
+        review: take an execution that waits for a person as a result too, with the outcome WaitForReview.
 
     Raises:
         WorkflowTimeoutError: naming how many still run.
@@ -116,8 +119,13 @@ def wait(
             if execution.execution_arn in results:
                 continue
             found = step_functions.describe_execution(executionArn=execution.execution_arn)
-            if found["status"] != "RUNNING":
-                result = _result(step_functions, execution, found, classes)
+            waits = review and found["status"] == "RUNNING" and _waits(step_functions, execution)
+            if found["status"] != "RUNNING" or waits:
+                result = (
+                    InferenceResult(execution.s3_key, "RUNNING", None, None, REVIEW_STATE)
+                    if waits
+                    else _result(step_functions, execution, found, classes)
+                )
                 results[execution.execution_arn] = result
                 if on_result:
                     on_result(result)
@@ -141,11 +149,12 @@ def run(
     *,
     threshold: float | None = None,
     timeout: float = WAIT_SECONDS,
+    review: bool = False,
     on_result: Callable[[InferenceResult], None] | None = None,
 ) -> list[InferenceResult]:
     """`start`, then `wait`."""
     started = start(client, state_machine_arn, bucket, keys, threshold)
-    return wait(client, started, classes, timeout=timeout, on_result=on_result)
+    return wait(client, started, classes, timeout=timeout, review=review, on_result=on_result)
 
 
 def list_executions(
@@ -178,7 +187,11 @@ def _result(
 ) -> InferenceResult:
     status = found["status"]
     if status == "SUCCEEDED":
-        outcome, event = "ImageClassified", json.loads(found["output"])
+        event = json.loads(found["output"])
+        decided = event.get("review")
+        if decided:  # a person's word has no probability
+            return InferenceResult(execution.s3_key, status, decided["label"], None, "ImageReviewed")
+        outcome = "ImageClassified"
     elif status == "FAILED":
         state, event = _failure(step_functions, execution.execution_arn)
         outcome = state or found.get("error") or status
@@ -186,6 +199,14 @@ def _result(
         outcome, event = status, {}
     predicted, confidence = _highest(event.get("inferences") or [], classes)
     return InferenceResult(execution.s3_key, status, predicted, confidence, outcome)
+
+
+def _waits(step_functions: Any, execution: Started) -> bool:
+    """Whether a person has been asked: the last that happened is that the question was sent."""
+    events = step_functions.get_execution_history(
+        executionArn=execution.execution_arn, reverseOrder=True, maxResults=1, includeExecutionData=False
+    )["events"]
+    return bool(events) and bool(events[0]["type"] == "TaskSubmitted")
 
 
 def _failure(step_functions: Any, execution_arn: str) -> tuple[str | None, dict[str, Any]]:

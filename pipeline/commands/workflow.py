@@ -56,7 +56,9 @@ def run(
     arn = inference.workflow_plan(settings).state_machine_arn
     classes = inference.classes(clients, settings)
     with inference.deployed_workflow():
-        results = run.run(clients, arn, settings.bucket, keys, classes, threshold=threshold)
+        results = run.run(
+            clients, arn, settings.bucket, keys, classes, threshold=threshold, review=settings.review
+        )
     console.print_rows([result.as_dict() for result in results], COLUMNS, "", as_json)
 
 

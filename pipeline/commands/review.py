@@ -1,0 +1,81 @@
+"""`scones review …`"""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.commands.context import Json, connect
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+    from workflows.review import Reviews
+
+app = typer.Typer(no_args_is_help=True, help="Images that wait for a person to decide.")
+Item = Annotated[str, typer.Argument(metavar="ID", help="From the list; the beginning is enough.")]
+COLUMNS = ("id", "asked", "status", "s3_key")
+
+
+@app.command("list")
+def list_items(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Closed ones as well.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the images that wait."""
+    _, reviews = _reviews(context)
+    from pipeline import console
+
+    items = reviews.open() + (reviews.closed() if everything else [])
+    console.print_rows([item.as_dict() for item in items], COLUMNS, "no image waits", as_json)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    item: Item,
+    out: Annotated[Path, typer.Option(help="The folder to save the picture in.")] = Path("out/review"),
+) -> None:
+    """Save the picture, draw it in a terminal, and print its probabilities."""
+    settings, reviews = _reviews(context)
+    from pipeline import console, halfblocks
+
+    found = reviews.find(item)
+    picture = reviews.image(found)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{found.id}{Path(found.s3_key).suffix}"
+    path.write_bytes(picture)
+    if console.console.is_terminal:
+        print(halfblocks.drawing(picture))
+    for name, probability in zip(settings.classes, found.inferences, strict=False):
+        print(f"{name}\t{probability:.3f}")
+    print(path)
+
+
+@app.command()
+def answer(
+    context: typer.Context,
+    item: Item,
+    label: Annotated[str | None, typer.Argument(help="The class that it shows.")] = None,
+    reject: Annotated[bool, typer.Option("--reject", help="It shows none of the classes.")] = False,
+) -> None:
+    """Decide: the execution goes on with your label, which is kept beside the image."""
+    settings, reviews = _reviews(context)
+    if reject == (label is not None):
+        raise typer.BadParameter("give a label, or --reject")
+    if label is not None and label not in settings.classes:
+        raise typer.BadParameter(f"{label} is no class: known are {', '.join(settings.classes)}")
+    found = reviews.find(item)
+    reviews.answer(found, label, getpass.getuser())
+    print(f"{found.id}: {label or 'rejected'}")
+
+
+def _reviews(context: typer.Context) -> tuple[Settings, Reviews]:
+    settings, clients = connect(context)
+    from pipeline import inference
+    from workflows.review import Reviews
+
+    return settings, Reviews(clients, inference.workflow_plan(settings))

@@ -1,0 +1,180 @@
+"""Images under the threshold that wait for a person, over HTTP: by token, once, within a time."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.functional.endpoints import BUCKET as MODELS
+from tests.functional.endpoints import Endpoints
+from workflows import run
+from workflows.deploy import deploy
+from workflows.plan import WorkflowPlan
+from workflows.review import NoReviewError, ReviewClosedError, ReviewItem, Reviews
+
+BUCKET = "review-images"
+CLASSES = ("dark", "bright")
+UNDECIDED = """
+def model_fn(model_dir): return None
+def input_fn(body, content_type): return body
+def predict_fn(data, model): return [0.4, 0.6]
+def output_fn(prediction, accept): return str(prediction)
+"""
+
+
+def plan(endpoint_name: str, **changes: Any) -> WorkflowPlan:
+    settings = {
+        "bucket": BUCKET,
+        "prefix": "scones",
+        "endpoint_name": endpoint_name,
+        "threshold": 0.8,
+        "account": "123456789012",
+        "region": "us-east-1",
+        "name_prefix": "review-test",
+        "review": True,
+    }
+    return WorkflowPlan(**settings | changes)
+
+
+@pytest.fixture(scope="module")
+def endpoint_name(client: Callable[..., Any]) -> Iterator[str]:
+    client("s3").create_bucket(Bucket=BUCKET)
+    client("s3").create_bucket(Bucket=MODELS)
+    endpoints = Endpoints(client)
+    name, _ = endpoints.create(endpoints.config(endpoints.model("undecided", UNDECIDED)))
+    yield name
+    endpoints.delete(name)
+
+
+@pytest.fixture(scope="module")
+def deployed(client: Callable[..., Any], endpoint_name: str) -> WorkflowPlan:
+    wanted = plan(endpoint_name)
+    deploy(client, wanted)
+    return wanted
+
+
+@pytest.fixture
+def reviews(client: Callable[..., Any], deployed: WorkflowPlan) -> Reviews:
+    return Reviews(client, deployed)
+
+
+def ask(client: Callable[..., Any], deployed: WorkflowPlan, name: str) -> run.Started:
+    picture = io.BytesIO()
+    Image.new("L", (8, 8), 120).save(picture, "PNG")
+    key = f"scones/inference/{name}.png"
+    client("s3").put_object(Bucket=BUCKET, Key=key, Body=picture.getvalue())
+    (started,) = run.start(client, deployed.state_machine_arn, BUCKET, [key])
+    return started
+
+
+def waiting(
+    client: Callable[..., Any], deployed: WorkflowPlan, reviews: Reviews, name: str
+) -> tuple[run.Started, ReviewItem]:
+    started = ask(client, deployed, name)
+    (result,) = run.wait(client, [started], CLASSES, timeout=30, review=True)
+    assert (result.status, result.outcome) == ("RUNNING", "WaitForReview")
+    return started, reviews.find(started.execution_arn.rsplit(":", 1)[-1])
+
+
+def test_a_label_lets_the_execution_go_on_and_is_kept_beside_the_image(
+    client: Callable[..., Any], deployed: WorkflowPlan, reviews: Reviews
+) -> None:
+    started, item = waiting(client, deployed, reviews, "labelled")
+    assert item.inferences == [0.4, 0.6]
+    assert reviews.image(item).startswith(b"\x89PNG")
+    assert "task_token" not in item.as_dict()
+    reviews.answer(item, "dark", "ada")
+    (result,) = run.wait(client, [started], CLASSES, timeout=30)
+    assert result == run.InferenceResult(started.s3_key, "SUCCEEDED", "dark", None, "ImageReviewed")
+    kept = client("s3").get_object(Bucket=BUCKET, Key=f"{started.s3_key}.label.json")["Body"].read()
+    label = json.loads(kept)
+    assert (label["label"], label["reviewer"], label["s3_key"]) == ("dark", "ada", started.s3_key)
+
+
+def test_a_second_answer_is_refused(
+    client: Callable[..., Any], deployed: WorkflowPlan, reviews: Reviews
+) -> None:
+    started, item = waiting(client, deployed, reviews, "twice")
+    reviews.answer(item, "dark", "ada")
+    with pytest.raises(ReviewClosedError, match="closed already"):
+        reviews.answer(item, "bright", "bob")  # at once, from a list that was read before
+    (result,) = run.wait(client, [started], CLASSES, timeout=30)
+    with pytest.raises(ReviewClosedError, match="closed already"):
+        reviews.answer(item, None, "bob")
+    assert result.predicted == "dark"
+    closed = reviews.find(item.id)
+    assert closed.status == "dark"
+    with pytest.raises(ReviewClosedError, match="closed already: dark"):
+        reviews.answer(closed, "bright", "bob")
+
+
+def test_a_rejection_has_its_own_end(
+    client: Callable[..., Any], deployed: WorkflowPlan, reviews: Reviews
+) -> None:
+    started, item = waiting(client, deployed, reviews, "rejected")
+    reviews.answer(item, None, "ada")
+    (result,) = run.wait(client, [started], CLASSES, timeout=30)
+    assert (result.status, result.outcome) == ("FAILED", "ReviewRejected")
+    assert reviews.find(item.id).status == "rejected"
+
+
+def test_looking_hides_and_loses_nothing(
+    client: Callable[..., Any], deployed: WorkflowPlan, reviews: Reviews
+) -> None:
+    wanted = {waiting(client, deployed, reviews, f"many-{number}")[1].id for number in range(3)}
+    for _ in range(3):  # of two people at once, both see all of them, each time
+        for person in (reviews, Reviews(client, deployed)):
+            assert wanted <= {item.id for item in person.open()}
+    one = reviews.find(min(wanted))
+    reviews.answer(one, "dark", "ada")
+    run.wait(client, [run.Started(one.s3_key, one.execution_arn)], CLASSES, timeout=30)
+    assert {item.id for item in reviews.open()} & wanted == wanted - {one.id}
+    assert one.id in {item.id for item in reviews.closed()}
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"review_timeout_seconds": 2, "review_heartbeat_seconds": 60},
+        {"review_timeout_seconds": 60, "review_heartbeat_seconds": 2},
+    ],
+)
+def test_time_is_limited(client: Callable[..., Any], endpoint_name: str, limits: dict[str, int]) -> None:
+    wanted = plan(endpoint_name, name_prefix=f"review-{limits['review_timeout_seconds']}", **limits)
+    deploy(client, wanted)
+    started = ask(client, wanted, f"late-{limits['review_timeout_seconds']}")
+    (result,) = run.wait(client, [started], CLASSES, timeout=30)
+    assert (result.status, result.outcome) == ("FAILED", "ReviewTimedOut")
+    execution = client("stepfunctions").describe_execution(executionArn=started.execution_arn)
+    assert execution["error"] == "ReviewTimedOut"
+    assert started.s3_key in execution["cause"]
+    reviews = Reviews(client, wanted)
+    assert reviews.open() == []
+    item = reviews.find(started.execution_arn.rsplit(":", 1)[-1])
+    assert item.status == "ReviewTimedOut"
+    with pytest.raises(ReviewClosedError, match="ReviewTimedOut"):
+        reviews.answer(item, "dark", "ada")
+
+
+def test_heartbeats_keep_an_item_open(client: Callable[..., Any], endpoint_name: str) -> None:
+    wanted = plan(endpoint_name, name_prefix="review-beats", review_heartbeat_seconds=2)
+    deploy(client, wanted)
+    reviews = Reviews(client, wanted)
+    started, item = waiting(client, wanted, reviews, "watched")
+    for _ in range(6):
+        time.sleep(0.5)
+        assert [found.id for found in reviews.open()] == [item.id]
+    reviews.answer(item, "bright", "ada")
+    (result,) = run.wait(client, [started], CLASSES, timeout=30)
+    assert result.outcome == "ImageReviewed"
+
+
+def test_what_does_not_wait_is_said(reviews: Reviews) -> None:
+    with pytest.raises(NoReviewError, match="no image waits as nobody"):
+        reviews.find("nobody")
