@@ -73,9 +73,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$"
 EndpointPrefix = Annotated[Name, StringConstraints(max_length=42)]
 Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z\-]*:iam::\d{12}:role/?[\w+=,.@\-/]+$")]
-InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9\-]+\.[a-z0-9]+$")]
 SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$")]
 SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]+$")]
+InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9\-]+\.[a-z0-9]+$")]
 DataSource = Annotated[str, StringConstraints(pattern=r"^(cifar100|(https?|s3)://\S+)$", max_length=256)]
 ClassName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=64)]
 
@@ -172,6 +172,11 @@ class Settings(BaseSettings):
             raise ValueError("subnet_ids and security_group_ids: a VPC needs both, or neither")
         return self
 
+    def role(self, kind: Literal["processing", "training", "model"]) -> str:
+        """The role that jobs, or models, of this kind take on; the one role where only one is set."""
+        named: str = getattr(self, f"{kind}_role_arn")
+        return named or self.role_arn
+
     def s3_uri(self, *parts: str) -> str:
         """`s3_uri("code", "x")` is `s3://<bucket>/<prefix>/code/x`."""
         return "s3://" + "/".join((self.bucket, self.prefix, *parts))
@@ -179,11 +184,6 @@ class Settings(BaseSettings):
     @property
     def poll_seconds(self) -> float:
         """How long to wait between looks at something that changes. AWS counts and limits requests."""
-    def role(self, kind: Literal["processing", "training", "model"]) -> str:
-        """The role that jobs, or models, of this kind take on; the one role where only one is set."""
-        named: str = getattr(self, f"{kind}_role_arn")
-        return named or self.role_arn
-
         return 0.5 if self.target == "local" else 5.0
 
     @classmethod
@@ -214,6 +214,9 @@ def config_file(environment: Mapping[str, str]) -> Path | None:
 def load(*, complete: bool = True, **options: Any) -> Settings:
     """The settings, with `options` (those that are not None) over all else.
 
+    Args:
+        complete: whether bucket and role have to be set; those that are not can come from the foundation.
+
     Raises:
         SettingsError: naming the key and where it was set.
     """
@@ -225,21 +228,6 @@ def load(*, complete: bool = True, **options: Any) -> Settings:
         raise SettingsError(_sentence(error, given)) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{config_file(os.environ)} is not TOML: {error}") from None
-
-    Args:
-        complete: whether bucket and role have to be set; those that are not can come from the foundation.
-
-
-def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    for variable in sorted(environment):
-        if variable.upper().startswith(PREFIX) and variable.upper() not in known | OTHER_VARIABLES:
-            raise SettingsError(f"{variable} is no setting; {_known(variable, known)}")
-
-
-def _known(key: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
     if complete:
         require_complete(settings)
     return settings
@@ -264,6 +252,18 @@ def _local_names(values: Mapping[str, Any]) -> dict[str, str]:
     return {"bucket": LOCAL_BUCKET} | {
         key: f"arn:aws:iam::{LOCAL_ACCOUNT}:role/{prefix}-{name}" for key, name in ROLES.items()
     }
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for variable in sorted(environment):
+        if variable.upper().startswith(PREFIX) and variable.upper() not in known | OTHER_VARIABLES:
+            raise SettingsError(f"{variable} is no setting; {_known(variable, known)}")
+
+
+def _known(key: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
 
 
 def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:
