@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,4 +62,4 @@ def _print_exports(running: Running) -> None:
     """Lines for a shell's `eval`, of what differs from the environment that is there already."""
     for name, value in sorted(running.environment().items()):
         if os.environ.get(name) != value:
-            print(f"export {name}={value}")
+            print(f"export {name}={shlex.quote(value)}")
