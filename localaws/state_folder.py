@@ -76,11 +76,14 @@ class StateFolder:
         return None
 
     def note(self) -> Note | None:
-        """Where the server that holds the folder now listens; None while it starts, or if there is none."""
+        """Where the server that holds the folder now listens; None while it starts, or if there is none.
+
+        A damaged note counts as none: the server that starts next writes its own.
+        """
         pid = self.holder()
         try:
-            note = Note(**json.loads(self._note.read_text()))
-        except FileNotFoundError:
+            note = Note(**json.loads(self._note.read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError):  # not there; not JSON or not text; other keys
             return None
         return note if note.pid == pid else None
 
@@ -93,7 +96,11 @@ class StateFolder:
 
     def last_port(self) -> int | None:
         """The port of the last server, so that a restart keeps the endpoint URL that people exported."""
-        return int(self._port.read_text()) if self._port.exists() else None
+        try:
+            port = int(self._port.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        return port if 0 < port < 65_536 else None
 
 
 def _replace(path: Path, text: str) -> None:

@@ -54,3 +54,17 @@ def test_a_note_is_whole_or_not_there(tmp_path):
         folder.remove_note()
         assert folder.note() is None
     assert not list(tmp_path.glob("*.new"))
+
+
+@pytest.mark.parametrize("text", [b"", b"\x8b\xff", b"[]", b"null", b"{", b'{"pid": 1}', b'"abc"'])
+def test_a_damaged_note_or_port_counts_as_none(tmp_path, text):
+    folder = StateFolder(tmp_path)
+    with folder.hold():
+        folder.write_note(note(os.getpid()))
+        for name in ("server.json", "last-port"):
+            (tmp_path / name).write_bytes(text)
+        assert folder.note() is None
+        assert folder.last_port() is None
+        folder.write_note(note(os.getpid()))
+        assert folder.note() == note(os.getpid())
+        assert folder.last_port() == 1234
