@@ -39,7 +39,8 @@ class HttpSource:
             error.close()
             if error.code == 304:
                 raise UnchangedError from None
-            sentence = f"{self.uri} answered {error.code} {error.reason}"
+            reason = str(error.reason).partition("\n")[0]  # the one of a redirect loop has several lines
+            sentence = f"{self.uri} answered {error.code} {reason}"
             if error.code in RETRIED_STATUSES:
                 raise TransferError(sentence) from None
             raise SourceError(sentence) from None

@@ -32,6 +32,7 @@ class Behaviour:
     cuts: list[int] = field(default_factory=list)  # bytes of an answer's body before it breaks off
     failures: list[int] = field(default_factory=list)  # statuses
     requests: list[dict] = field(default_factory=list)
+    location: str = ""  # redirects to there
     then: "Behaviour | None" = None  # takes its place after the first answer
 
 
@@ -41,6 +42,11 @@ class Handler(BaseHTTPRequestHandler):
         behaviour.requests.append({"path": self.path, **{k.lower(): v for k, v in self.headers.items()}})
         if behaviour.failures:
             self.send_error(behaviour.failures.pop(0))
+            return
+        if behaviour.location:
+            self.send_response(302)
+            self.send_header("Location", behaviour.location)
+            self.end_headers()
             return
         if behaviour.etag and self.headers.get("If-None-Match") == behaviour.etag:
             self.send_response(304)
@@ -146,6 +152,14 @@ def test_does_not_try_again_what_will_not_pass(server, status):
     with pytest.raises(SourceError, match=f"answered {status}"):
         receive(server)
     assert len(server.behaviour.requests) == 1
+
+
+@pytest.mark.parametrize("location", ["/data/archive.tar.gz", "file:///etc/hostname"])
+def test_a_redirect_that_leads_nowhere_is_one_line(server, location):
+    server.behaviour.location = location
+    with pytest.raises(SourceError, match=r"(?i)^http://.* answered 302 .*redirect") as caught:
+        receive(server)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("ranges", [True, False])
