@@ -228,6 +228,8 @@ def load(*, complete: bool = True, **options: Any) -> Settings:
         raise SettingsError(_sentence(error, given)) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{config_file(os.environ)} is not TOML: {error}") from None
+    except UnicodeDecodeError:  # TOML 1.0: a file must be valid UTF-8
+        raise SettingsError(f"{config_file(os.environ)} is not TOML: it is no UTF-8 text") from None
     if complete:
         require_complete(settings)
     return settings

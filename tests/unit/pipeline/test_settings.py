@@ -116,6 +116,12 @@ def test_broken_file_is_named(tmp_path):
         load()
 
 
+def test_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "scones.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"^scones\.toml is not TOML: it is no UTF-8 text$"):
+        load()
+
+
 def test_class_named_twice(monkeypatch):
     monkeypatch.setenv("SCONES_CLASSES", "bus,bus")
     with pytest.raises(SettingsError, match="named twice"):
