@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from processing.sources import RemoteSource, ReplacedError, SourceError, TransferError
 
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 20
 ATTEMPTS = 6  # in a row without a byte between them
 FIRST_WAIT_SECONDS = 0.5
 

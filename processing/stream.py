@@ -24,8 +24,8 @@ except ImportError:
 else:
     _deflate = isal_zlib
 
-OUTPUT_CHUNK = 1 << 18
-QUEUED_CHUNKS = 8
+OUTPUT_CHUNK = 1 << 20
+QUEUED_CHUNKS = 4
 STOP_SECONDS = 1.0
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WBITS = 16 + zlib.MAX_WBITS
@@ -38,7 +38,7 @@ class CompressedDataError(JobError):
 
 
 def gunzip(chunks: Iterable[bytes], name: str) -> Generator[bytes, None, None]:
-    """The content of a gzip file of one member or several, in pieces of at most 256 KiB.
+    """The content of a gzip file of one member or several, in pieces of at most 1 MiB.
 
     Raises `CompressedDataError`; `name` is for its message.
     """
