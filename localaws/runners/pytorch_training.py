@@ -101,27 +101,31 @@ def _decoded(value: str) -> Any:
 
 
 def fetch_code(source: str) -> None:
-    """Unpacks the archive into /opt/ml/code. A path that is no S3 URI must be there already."""
+    """Unpacks the archive, from S3 or from a channel, into /opt/ml/code. A folder must be there already."""
     if not source.startswith("s3://"):
+        if not Path(source).is_dir():
+            unpack_code(source, Path(source))
         return
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
     bucket, _, key = source.removeprefix("s3://").partition("/")
-    CODE.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
         try:
             boto3.client("s3").download_fileobj(bucket, key, file)
         except (ClientError, BotoCoreError) as error:
             raise ScriptModeError(f"The code {source} cannot be fetched: {error}") from error
         file.flush()
-        try:
-            with tarfile.open(file.name) as archive:
-                archive.extractall(CODE, filter="data")
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise ScriptModeError(
-                f"The code {source} is not a tar.gz that can be unpacked: {error}"
-            ) from error
+        unpack_code(source, Path(file.name))
+
+
+def unpack_code(source: str, archive: Path) -> None:
+    CODE.mkdir(parents=True, exist_ok=True)
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(CODE, filter="data")
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ScriptModeError(f"The code {source} is not a tar.gz that can be unpacked: {error}") from error
 
 
 def install_requirements(path: Path) -> None:

@@ -25,7 +25,7 @@ def prepare_data_step(context: StepContext) -> ProcessingStep:
     return ProcessingStep(
         name=NAME,
         description="Verifies the archive, keeps the chosen classes, writes images and their statistics",
-        step_args=processor(context, "prepare").run(
+        step_args=processor(context, "prepare", needs_network=True).run(
             inputs=[code_input(context)],
             outputs=[
                 job_output(name, context.execution_uri(NAME, name), f"{OUTPUT}/{name}") for name in OUTPUTS

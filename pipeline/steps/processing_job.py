@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sagemaker.core.network import NetworkConfig
 from sagemaker.core.processing import Processor
 from sagemaker.core.shapes.shapes import (
     ProcessingInput,
@@ -17,16 +18,25 @@ from pipeline.steps.context import StepContext
 CODE = "/opt/ml/processing/input/code"
 
 
-def processor(context: StepContext, module: str) -> Processor:
-    """A job that runs `python3 -m processing.<module>`."""
+def processor(context: StepContext, module: str, *, needs_network: bool = False) -> Processor:
+    """A job that runs `python3 -m processing.<module>`, which is never isolated where it `needs_network`."""
     settings = context.settings
+    isolated = settings.network_isolation and not needs_network
+    network = NetworkConfig(
+        enable_network_isolation=isolated,
+        subnets=list(settings.subnet_ids) or None,
+        security_group_ids=list(settings.security_group_ids) or None,
+    )
     return Processor(
-        role=settings.role_arn,
+        role=settings.role("processing"),
         image_uri=context.training_image(settings.processing_instance_type),
         instance_count=1,
         instance_type=context.parameters.processing_instance_type,
         entrypoint=["python3", "-m", f"processing.{module}"],
         volume_size_in_gb=settings.volume_size_gb,
+        volume_kms_key=settings.kms_key_arn or None,
+        output_kms_key=settings.kms_key_arn or None,
+        network_config=network if isolated or settings.subnet_ids else None,
         max_runtime_in_seconds=settings.processing_timeout_seconds,
         env={"PYTHONPATH": CODE, "PYTHONUNBUFFERED": "1"},
         sagemaker_session=context.session,

@@ -9,12 +9,13 @@ the definition would change at each build and nothing would ever be cached. The 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sagemaker.core.training.configs import (
     Compute,
     InputData,
     MetricDefinition,
+    Networking,
     OutputDataConfig,
     StoppingCondition,
 )
@@ -24,7 +25,12 @@ from sagemaker.train import ModelTrainer
 from pipeline.steps.context import StepContext, job_retries
 from pipeline.steps.prepare_data import output_uri
 
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+
 NAME = "TrainModel"
+# Where a container without a network finds its code: a channel, which SageMaker fills from outside.
+CODE = "/opt/ml/input/data/code/sourcedir.tar.gz"
 METRICS = ("train:loss", "train:accuracy", "validation:loss", "validation:accuracy")
 
 
@@ -33,7 +39,7 @@ def hyperparameters(context: StepContext) -> dict[str, Any]:
     settings, parameters = context.settings, context.parameters
     texts = {
         "sagemaker_program": "train.py",
-        "sagemaker_submit_directory": context.training.uri(settings),
+        "sagemaker_submit_directory": CODE if settings.network_isolation else context.training.uri(settings),
         "sagemaker_region": settings.region,
         "classes": ",".join(settings.classes),
         "preset": settings.preset,
@@ -47,27 +53,47 @@ def hyperparameters(context: StepContext) -> dict[str, Any]:
     }
 
 
+def networking(settings: Settings) -> Networking | None:
+    """The VPC, and whether the container sees any network; None where neither was asked for."""
+    if not (settings.subnet_ids or settings.network_isolation):
+        return None
+    vpc = {
+        "subnets": list(settings.subnet_ids),
+        "security_group_ids": list(settings.security_group_ids),
+    }
+    return Networking(
+        **(vpc if settings.subnet_ids else {}),
+        enable_network_isolation=settings.network_isolation,
+    )
+
+
 def train_model_step(context: StepContext, prepare_data: ProcessingStep) -> TrainingStep:
     settings = context.settings
     trainer = ModelTrainer(
         sagemaker_session=context.session,
-        role=settings.role_arn,
+        role=settings.role("training"),
         training_image=context.training_image(settings.training_instance_type),
         hyperparameters=hyperparameters(context),
         compute=Compute(
             instance_type=context.parameters.training_instance_type,
             instance_count=1,
             volume_size_in_gb=settings.volume_size_gb,
+            **({"volume_kms_key_id": settings.kms_key_arn} if settings.kms_key_arn else {}),
         ),
+        networking=networking(settings),
         stopping_condition=StoppingCondition(max_runtime_in_seconds=settings.training_timeout_seconds),
         output_data_config=OutputDataConfig(
-            s3_output_path=context.execution_uri(NAME), compression_type="GZIP"
+            s3_output_path=context.execution_uri(NAME),
+            kms_key_id=settings.kms_key_arn or None,
+            compression_type="GZIP",
         ),
     ).with_metric_definitions([MetricDefinition(name=name, regex=f"{name}=([0-9.]+)") for name in METRICS])
     channels = [
         InputData(channel_name=channel, data_source=output_uri(prepare_data, channel))
         for channel in ("train", "validation")
     ]
+    if settings.network_isolation:
+        channels.append(InputData(channel_name="code", data_source=context.training.uri(settings)))
     return TrainingStep(
         name=NAME,
         description="Trains the classifier from scratch; model.tar.gz carries its own serving code",

@@ -30,6 +30,13 @@ PROPERTIES = {
 FILES = {"source.sha256": "0" * 64, "multiclass_classification_metrics.accuracy.value": 0.5}
 
 
+JOBS = {
+    "PrepareData": ("CreateProcessingJob", "ProcessingJobName"),
+    "TrainModel": ("CreateTrainingJob", "TrainingJobName"),
+    "EvaluateModel": ("CreateProcessingJob", "ProcessingJobName"),
+}
+
+
 @pytest.fixture(scope="module")
 def definition() -> dict[str, Any]:
     return json.loads(definition_json(settings_module.Settings(), **CODE))
@@ -179,6 +186,42 @@ def test_settings_reach_the_definition():
     assert "bus,train,tank" in text
     assert "pytorch-training:2.6.0-gpu" in text  # to train
     assert "pytorch-training:2.6.0-cpu" in text  # to process
+
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1-2"
+VPC = {"Subnets": ["subnet-1a"], "SecurityGroupIds": ["sg-1b"]}
+
+
+def test_every_job_has_a_role_of_its_kind(steps):
+    roles = {name: steps[name]["Arguments"]["RoleArn"].rpartition("/")[2] for name in JOBS}
+    assert roles == {
+        "PrepareData": "scones-processing",
+        "TrainModel": "scones-training",
+        "EvaluateModel": "scones-processing",
+    }
+
+
+def test_vpc_key_and_isolation_reach_every_job(parameters):
+    settings = settings_module.load(
+        subnet_ids="subnet-1a", security_group_ids="sg-1b", network_isolation=True, kms_key_arn=KEY
+    )
+    document = json.loads(definition_json(settings, **CODE))
+    jobs = {s["Name"]: resolve(s["Arguments"], parameters) for s in document["Steps"] if s["Name"] in JOBS}
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    for name, (operation, job_name) in JOBS.items():
+        check_request(model.operation_model(operation), jobs[name] | {job_name: "pipelines-x-y"})
+    train = jobs["TrainModel"]
+    assert (train["VpcConfig"], train["EnableNetworkIsolation"]) == (VPC, True)
+    assert (train["OutputDataConfig"]["KmsKeyId"], train["ResourceConfig"]["VolumeKmsKeyId"]) == (KEY, KEY)
+    # A container without a network gets its code from a channel.
+    assert json.loads(train["HyperParameters"]["sagemaker_submit_directory"]).startswith(
+        "/opt/ml/input/data/code/"
+    )
+    assert train["InputDataConfig"][-1]["ChannelName"] == "code"
+    for name, isolated in (("PrepareData", False), ("EvaluateModel", True)):
+        assert jobs[name]["NetworkConfig"] == {"EnableNetworkIsolation": isolated, "VpcConfig": VPC}
+        assert jobs[name]["ProcessingOutputConfig"]["KmsKeyId"] == KEY
+        assert jobs[name]["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == KEY
 
 
 def test_holds_no_path_of_this_machine(definition):
