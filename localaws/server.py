@@ -79,6 +79,7 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
 
     from localaws import moto_app
     from localaws.cloudformation.service import CloudFormationService
+    from localaws.events import EventDelivery
     from localaws.execution_store import ExecutionStore
     from localaws.executions import Executions
     from localaws.functions.runtime import FunctionRuntime
@@ -92,6 +93,9 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
     closing.callback(store.close)
     stack = Stack(folder.root, server.port, store)
     services = SageMakerService(stack), FunctionRuntime(stack), CloudFormationService(stack)
+    delivery = EventDelivery(stack)
+    services[0].listeners.append(delivery)
+    closing.callback(delivery.close)
     journal = Journal(stack.folder("journal"))
     closing.callback(journal.close)
     executions = Executions(ExecutionStore(stack.root / "executions.sqlite"))
