@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.commands import demo, endpoint, foundation, local, model, monitor, pipeline, review, workflow
+from pipeline.commands import (
+    cost,
+    demo,
+    endpoint,
+    foundation,
+    local,
+    model,
+    monitor,
+    pipeline,
+    review,
+    workflow,
+)
 from pipeline.commands.context import Chosen
 
 app = typer.Typer(
@@ -27,6 +38,7 @@ for name, group in (
 ):
     app.add_typer(group, name=name)
 app.command()(demo.demo)
+app.command()(cost.cost)
 
 
 @app.callback()

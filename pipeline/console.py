@@ -28,6 +28,8 @@ STYLES = {
     "PendingManualApproval": "yellow",
     "Executing": "cyan",
     "Creating": "cyan",
+    "Updating": "cyan",
+    "RollingBack": "yellow",
     "RUNNING": "cyan",
 }
 
@@ -50,8 +52,12 @@ def styled(value: Any) -> str:
     return f"[{style}]{plain}[/]" if style else plain
 
 
+def json_text(value: Any) -> str:
+    return json.dumps(value, indent=2, default=_plain)
+
+
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, default=_plain))
+    print(json_text(value))
 
 
 def _plain(value: Any) -> Any:

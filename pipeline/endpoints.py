@@ -26,7 +26,11 @@ class NoEndpointError(Exception):
 
 
 class DeployError(Exception):
-    """An endpoint that did not come into service."""
+    """An endpoint that did not come into service; `record` says what was done, where that is known."""
+
+    def __init__(self, message: str, record: Any = None) -> None:
+        super().__init__(message)
+        self.record = record
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,40 @@ def delete(sagemaker: Any, name: str) -> list[str]:
     if not removed:
         raise no_endpoint(name)
     return removed
+
+
+def configs_of(sagemaker: Any, settings: Settings, endpoint: str) -> list[str]:
+    """The endpoint configs that were made for the endpoint, the newest first."""
+    pages = sagemaker.get_paginator("list_endpoint_configs").paginate(
+        NameContains=settings.endpoint_name_prefix, SortBy="CreationTime", SortOrder="Descending"
+    )
+    tag = {"Key": "scones:endpoint", "Value": endpoint}
+    return [
+        config["EndpointConfigName"]
+        for page in pages
+        for config in page["EndpointConfigs"]
+        if tag in sagemaker.list_tags(ResourceArn=config["EndpointConfigArn"])["Tags"]
+    ]
+
+
+def delete_all(clients: Clients, settings: Settings, name: str) -> list[str]:
+    """Deletes the endpoint as `delete` does, and what only it has: old configs, models, scaling, alarms.
+
+    Raises:
+        NoEndpointError: nothing of this name is there.
+    """
+    from lambdas.deployer import handler as deployer
+    from pipeline import alarms, autoscaling
+
+    sagemaker = clients("sagemaker")
+    earlier = configs_of(sagemaker, settings, name)
+    removed = autoscaling.remove(clients("application-autoscaling"), name)
+    removed += delete(sagemaker, name)
+    for config in earlier:
+        if f"endpoint config {config}" not in removed:
+            deployer.remove(sagemaker, config)
+            removed += [f"endpoint config {config}", f"model {config}"]
+    return removed + alarms.remove(clients("cloudwatch"), name)
 
 
 def _remove(sagemaker: Any, name: str, models: list[str], config: str | None = None) -> list[str]:

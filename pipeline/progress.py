@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,29 @@ def show_waiting(what: str, statuses: Iterable[str]) -> None:
         if status != last:
             print(f"{datetime.now():%H:%M:%S} {what}: {status}", flush=True)
             last = status
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[Callable[[str], None]]:
+    """The same for one who calls: the function that it gives takes each status."""
+    begin, last = time.monotonic(), ""
+    if not console.is_terminal:
+
+        def line(status: str) -> None:
+            nonlocal last
+            if status != last:
+                print(f"{datetime.now():%H:%M:%S} {what}: {status}", flush=True)
+            last = status
+
+        yield line
+        return
+    with console.status(what) as display:
+
+        def update(status: str) -> None:
+            seconds = time.monotonic() - begin
+            display.update(f"{escape(what)}: {styled(status)} after {seconds:.0f} s")
+
+        yield update
 
 
 def _lines(changes: Changes) -> tuple[Execution, list[StepState]]:

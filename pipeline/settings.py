@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from pipeline.hosting import DEFAULTS, Hosting
 from training.recipe import PRESETS, Recipe
 
 PREFIX = "SCONES_"
@@ -95,7 +96,6 @@ class Settings(BaseSettings):
     bucket: Bucket = ""
     prefix: Annotated[str, StringConstraints(pattern=r"^[\w.-]+(/[\w.-]+)*$")] = "scones"
     role_arn: RoleArn = ""
-
     processing_role_arn: RoleArn = ""
     training_role_arn: RoleArn = ""
     model_role_arn: RoleArn = ""
@@ -117,6 +117,7 @@ class Settings(BaseSettings):
         str, StringConstraints(pattern=r"^arn:aws[a-z\-]*:states:[a-z0-9-]+:\d{12}:stateMachine:\S+$")
     ] = ""
     log_retention_days: Annotated[Integer, Field(ge=1, le=3_653)] = 30
+
     pipeline_name: Name = "scones"
     model_package_group: Name = "scones"
     endpoint_name_prefix: EndpointPrefix = "scones"
@@ -137,6 +138,8 @@ class Settings(BaseSettings):
     processing_instance_type: InstanceType = "ml.m5.large"
     training_instance_type: InstanceType = "ml.m5.xlarge"
     endpoint_instance_type: InstanceType = "ml.m5.large"
+    # How each environment's endpoint is hosted; see `hosting`.
+    environments: dict[Name, Hosting] = Field(default_factory=dict)
     volume_size_gb: Annotated[Integer, Field(ge=1, le=16_384)] = 30
     processing_timeout_seconds: Annotated[Integer, Field(ge=1, le=604_800)] = 3_600
     training_timeout_seconds: Annotated[Integer, Field(ge=1, le=2_419_200)] = 7_200
@@ -180,6 +183,11 @@ class Settings(BaseSettings):
     def s3_uri(self, *parts: str) -> str:
         """`s3_uri("code", "x")` is `s3://<bucket>/<prefix>/code/x`."""
         return "s3://" + "/".join((self.bucket, self.prefix, *parts))
+
+    @property
+    def hosting(self) -> Hosting:
+        """How the environment's endpoint is hosted."""
+        return self.environments.get(self.environment) or DEFAULTS.get(self.environment) or Hosting()
 
     @property
     def poll_seconds(self) -> float:

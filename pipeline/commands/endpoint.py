@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.commands.context import Json, connect
 
+if TYPE_CHECKING:
+    from pipeline.clients import Clients
+    from pipeline.deployment import Record
+    from pipeline.settings import Settings
+
+Run = Callable[[Any, Any], Any]
+
 app = typer.Typer(no_args_is_help=True, help="Endpoints that answer with a deployed model.")
+
+
+Environment = Annotated[
+    str | None,
+    typer.Option(help="Whose endpoint: dev, staging, prod or a name of yours; SCONES_ENVIRONMENT."),
+]
+RecordFile = Annotated[
+    Path | None, typer.Option("--record", dir_okay=False, help="Write what was done to this file, as JSON.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @app.command()
@@ -19,29 +39,80 @@ def deploy(
     package: Annotated[
         str | None, typer.Option(help="A package's version or ARN; the newest approved when left out.")
     ] = None,
+    environment: Environment = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Another endpoint beside the one that is there.")
+    ] = False,
+    record: RecordFile = None,
     as_json: Json = False,
 ) -> None:
-    """Deploy an approved package to an endpoint of its own, and test it."""
-    settings, clients = connect(context)
-    from pipeline import console, endpoints, predictions, progress, registry
+    """Deploy an approved package: makes the environment's endpoint or updates it in place, and tests it."""
+    settings, clients = _connect(context, environment)
+    from pipeline import deployment, registry
 
-    sagemaker = clients("sagemaker")
-    found = registry.approved(sagemaker, settings.model_package_group, package)
-    name = endpoints.deploy(clients, settings, found)
-    # First of all its name: whatever happens now, it is known what to delete.
+    found = registry.approved(clients("sagemaker"), settings.model_package_group, package)
+    deployment.require_staged(clients, settings, found)
+    with _shown(settings, record, as_json) as shown:
+        shown(lambda name, status: deployment.deploy(clients, settings, found, name, status, new))
+
+
+@app.command()
+def rollback(
+    context: typer.Context, environment: Environment = None, record: RecordFile = None, as_json: Json = False
+) -> None:
+    """Go back to the package that the environment's endpoint served before."""
+    settings, clients = _connect(context, environment)
+    from pipeline import deployment
+
+    with _shown(settings, record, as_json) as shown:
+        shown(lambda name, status: deployment.rollback(clients, settings, name, status))
+
+
+@app.command()
+def promote(
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Option("--from", help="The environment that serves the package now.")
+    ] = "staging",
+    to: Annotated[
+        str, typer.Option("--to", help="The environment to deploy the very same package to.")
+    ] = "prod",
+    yes: Yes = False,
+    record: RecordFile = None,
+    as_json: Json = False,
+) -> None:
+    """Test what staging serves, ask a person, and deploy the very same package to prod."""
+    settings, clients = _connect(context, to)
+    from pipeline import deployment, smoke
+
+    package = deployment.staged_package(clients, settings, source)
+    tested = smoke.test(clients, settings, deployment.endpoint_of(clients, settings, source), package.arn)
     if not as_json:
-        print(name, flush=True)
-    statuses = endpoints.wait(sagemaker, name, settings.poll_seconds)
-    if as_json:
-        *_, status = statuses
-    else:
-        progress.show_waiting(f"endpoint {name}", statuses)
-        status = "InService"
-    predictions.smoke_test(clients, settings, name)
-    if as_json:
-        console.print_json({"endpoint_name": name, "model_package_arn": found.arn, "status": status})
-    else:
-        print(f"package {found.version} is in service and answers")
+        print(f"{source} serves package {package.version}: {tested['correct']} of {tested['images']} right")
+    if not yes:
+        typer.confirm(f"Deploy package {package.version} to {to}?", abort=True)
+    with _shown(settings, record, as_json) as shown:
+        shown(lambda name, status: deployment.deploy(clients, settings, package, name, status))
+
+
+@app.command("on-approval")
+def on_approval(
+    context: typer.Context,
+    environment: Annotated[str, typer.Option(help="Where an approved package goes.")] = "staging",
+    remove: Annotated[bool, typer.Option("--remove", help="Take it away again.")] = False,
+) -> None:
+    """Let EventBridge deploy each package that is approved, and tell of rejected ones that serve."""
+    settings, clients = _connect(context, environment)
+    from pipeline import approval
+
+    if remove:
+        print(f"deleted {approval.remove(clients, settings)}")
+        return
+    outputs = approval.deploy(clients, settings)
+    print(
+        f"packages approved in {settings.model_package_group} go to {environment}: {outputs['FunctionArn']}"
+    )
+    print(f"alarm messages go to {outputs['TopicArn']}")
 
 
 @app.command()
@@ -82,12 +153,75 @@ def list_endpoints(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def delete(context: typer.Context, endpoint: Annotated[str, typer.Argument(help="Its name.")]) -> None:
-    """Delete an endpoint with its config and model, and nothing else."""
-    _settings, clients = connect(context)
+    """Delete an endpoint with its configs, models, scaling and alarms, and nothing else."""
+    settings, clients = connect(context)
     from pipeline import endpoints
 
-    for what in endpoints.delete(clients("sagemaker"), endpoint):
+    for what in endpoints.delete_all(clients, settings, endpoint):
         print(f"deleted {what}")
+
+
+def _connect(context: typer.Context, environment: str | None) -> tuple[Settings, Clients]:
+    """As `connect`, for the named environment."""
+    from pipeline import clients, foundation, settings
+
+    chosen = context.obj.target if context.obj else None
+    draft = settings.load(complete=False, target=chosen, environment=environment)
+    made = clients.connect(draft)
+    return foundation.fill_in(draft, made), made
+
+
+@contextmanager
+def _shown(settings: Settings, path: Path | None, as_json: bool) -> Iterator[Callable[[Run], None]]:
+    """Runs a deployment in view, and writes its record whatever comes of it."""
+    from pipeline import console, progress
+    from pipeline.endpoints import DeployError
+
+    def name(record: Record) -> None:
+        # First of all its name: whatever happens now, it is known what to delete.
+        if not as_json:
+            print(record.endpoint, flush=True)
+            if settings.hosting.serverless:
+                print("serverless: nothing is captured, so there is nothing to monitor", file=sys.stderr)
+
+    def run(start: Run) -> None:
+        with progress.waiting("endpoint") as status:
+            on_status = (lambda _: None) if as_json else status
+            record = start(name, on_status)
+        _write(path, record)
+        if as_json:
+            console.print_json(
+                {
+                    "endpoint_name": record.endpoint,
+                    "model_package_arn": record.package,
+                    "status": record.outcome,
+                    **record.as_dict(),
+                }
+            )
+        else:
+            tested = record.smoke_test or {}
+            print(
+                f"{record.package} is in service in {record.environment} and answers: "
+                f"{tested.get('correct')} of {tested.get('images')} smoke-test images as evaluated"
+                if tested.get("images")
+                else f"{record.package} is in service in {record.environment} and answers"
+            )
+
+    try:
+        yield run
+    except DeployError as error:
+        _write(path, error.record)
+        raise
+
+
+def _write(path: Path | None, record: Record | None) -> None:
+    if path is None or record is None:
+        return
+    from pipeline import console
+
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(console.json_text(record.as_dict()) + "\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def _content_type(image: Path) -> str:

@@ -1,0 +1,42 @@
+"""`scones cost`"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.context import Chosen, Json
+
+
+def cost(
+    context: typer.Context,
+    environment: Annotated[str | None, typer.Option(help="Whose endpoint.")] = None,
+    invocations: Annotated[int, typer.Option(min=0, help="Of the endpoint in a month.")] = 100_000,
+    as_json: Json = False,
+) -> None:
+    """Estimate what an execution and a month of the endpoint cost on AWS. Asks nobody, starts nothing."""
+    from pipeline import console, settings
+    from pipeline import cost as estimate
+
+    chosen = context.obj or Chosen()
+    loaded = settings.load(complete=False, target=chosen.target, environment=environment)
+    table = estimate.prices()
+    parts = {
+        "an execution": estimate.execution(loaded, table),
+        f"a month of the {loaded.environment} endpoint": estimate.endpoint_month(loaded, table, invocations),
+    }
+    if as_json:
+        console.print_json(
+            {
+                "prices": {key: table[key] for key in ("date", "region", "source", "note")},
+                **{part: [asdict(line) for line in lines] for part, lines in parts.items()},
+            }
+        )
+        return
+    for part, lines in parts.items():
+        print(f"{part}: ${sum(line.dollars for line in lines):,.2f}")
+        for line in lines:
+            print(f"  {line.what}: ${line.dollars:,.2f} ({line.assumption})")
+    print(f"{table['region']} prices of {table['date']}, {table['source']}. {table['note']}")

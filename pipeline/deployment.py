@@ -1,0 +1,301 @@
+"""`scones endpoint deploy`: a package into service, or the truth about why not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from lambdas.deployer import handler as deployer
+from pipeline import alarms, autoscaling, endpoints, registry, smoke
+from pipeline.endpoints import DeployError, NoEndpointError
+
+if TYPE_CHECKING:
+    from pipeline.clients import Clients
+    from pipeline.registry import Package
+    from pipeline.settings import Settings
+
+OnStatus = Callable[[str], None]
+IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+
+
+@dataclass
+class Record:
+    """What a deployment did; `statuses` are the endpoint's, with the seconds at which each was first seen."""
+
+    endpoint: str
+    environment: str
+    action: str
+    package: str
+    config: str
+    previous_config: str | None
+    previous_package: str | None
+    started: datetime
+    tags: dict[str, str] = field(default_factory=dict)
+    statuses: list[dict[str, Any]] = field(default_factory=list)
+    smoke_test: dict[str, Any] | None = None
+    alarms: list[str] = field(default_factory=list)
+    scaling: dict[str, Any] | None = None
+    outcome: str = "InProgress"
+    reason: str | None = None
+    ended: datetime | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def template(settings: Settings) -> dict[str, Any]:
+    """How endpoints of the environment are made: what `lambdas/deployer` takes, there and here."""
+    hosting = settings.hosting
+    key = hosting.kms_key or settings.kms_key_arn
+    config: dict[str, Any] = {}
+    variant: dict[str, Any] = {}
+    if hosting.serverless:
+        variant["ServerlessConfig"] = {
+            "MemorySizeInMB": hosting.serverless_memory_mb,
+            "MaxConcurrency": hosting.serverless_concurrency,
+        }
+    else:
+        variant["InstanceType"] = hosting.instance_type or settings.endpoint_instance_type
+        variant["InitialInstanceCount"] = hosting.min_instances
+        config["DataCaptureConfig"] = {
+            "EnableCapture": True,
+            "InitialSamplingPercentage": hosting.capture_percent,
+            "DestinationS3Uri": endpoints.capture_uri(settings),
+            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+            # Whatever is not named here is captured as base64.
+            "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+            **({"KmsKeyId": key} if key else {}),
+        }
+        if key:
+            config["KmsKeyId"] = key
+    made: dict[str, Any] = {
+        "name_prefix": settings.endpoint_name_prefix,
+        "environment": settings.environment,
+        "role_arn": settings.role("model"),
+        "variant": variant,
+        "config": config,
+        "rollback_alarms": list(alarms.ROLLBACK),
+    }
+    if not hosting.serverless:  # traffic cannot be shifted between serverless variants
+        made["deployment"] = deployment_config(settings)
+        if autoscaling.wanted(hosting):
+            # The instances that autoscaling has now; all else as the new config says.
+            kept = [{"VariantPropertyType": kind} for kind in ("DesiredWeight", "DataCaptureConfig")]
+            made["update"] = {"RetainAllVariantProperties": True, "ExcludeRetainedVariantProperties": kept}
+    return made
+
+
+def deployment_config(settings: Settings) -> dict[str, Any]:
+    """Source: https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-blue-green.html"""
+    hosting = settings.hosting
+    routing: dict[str, Any] = {
+        "Type": hosting.traffic.upper(),
+        "WaitIntervalInSeconds": hosting.baking_seconds,
+    }
+    size = {"canary": "CanarySize", "linear": "LinearStepSize"}.get(hosting.traffic)
+    steps = 1
+    if size:
+        routing[size] = {"Type": "CAPACITY_PERCENT", "Value": hosting.step_percent}
+        steps = 2 if hosting.traffic == "canary" else -(-100 // hosting.step_percent)
+    return {
+        "BlueGreenUpdatePolicy": {
+            "TrafficRoutingConfiguration": routing,
+            "TerminationWaitInSeconds": hosting.baking_seconds,
+            "MaximumExecutionTimeoutInSeconds": min(28_800, 1_800 + steps * hosting.baking_seconds),
+        }
+    }
+
+
+def deploy(
+    clients: Clients,
+    settings: Settings,
+    package: Package,
+    on_name: Callable[[Record], None] = lambda _: None,
+    on_status: OnStatus = lambda _: None,
+    new: bool = False,
+) -> Record:
+    """The environment's endpoint updated to the package, or made; `new` makes another one beside it.
+
+    Args:
+        on_name: is told of the endpoint before it is waited for.
+        on_status: hears of each status, also when it is the one before.
+
+    Raises:
+        DeployError: the package does not serve; `error.record` says what was done. What served before does.
+    """
+    sagemaker, made_from = clients("sagemaker"), template(settings)
+    current = (
+        None
+        if new
+        else deployer.find_endpoint(sagemaker, settings.endpoint_name_prefix, settings.environment)
+    )
+    if current and current["EndpointStatus"] in deployer.BUSY:
+        raise DeployError(
+            f"the endpoint {current['EndpointName']} is {current['EndpointStatus']}: wait for that to end"
+        )
+    name, previous = (current["EndpointName"], current["EndpointConfigName"]) if current else (None, None)
+    if name:
+        alarms.ensure(clients("cloudwatch"), settings.hosting, name, only_missing=True)
+    started = datetime.now(UTC)
+    endpoint, config = deployer.begin(clients, made_from, package.arn, name)
+    record = Record(
+        endpoint=endpoint,
+        environment=settings.environment,
+        action="update" if name else "create",
+        package=package.arn,
+        config=config,
+        previous_config=previous,
+        previous_package=deployer.deployed_package(sagemaker, previous) if previous else None,
+        started=started,
+        tags=deployer.tags_of(sagemaker, made_from, package.arn),
+    )
+    on_name(record)
+    _finish(clients, settings, record, on_status)
+    return record
+
+
+def rollback(
+    clients: Clients,
+    settings: Settings,
+    on_name: Callable[[Record], None] = lambda _: None,
+    on_status: OnStatus = lambda _: None,
+) -> Record:
+    """The environment's endpoint back to the config before, all at once.
+
+    Raises:
+        NoEndpointError: there is no endpoint, or nothing to go back to.
+        DeployError: as `deploy`.
+    """
+    sagemaker = clients("sagemaker")
+    current = deployer.find_endpoint(sagemaker, settings.endpoint_name_prefix, settings.environment)
+    if current is None:
+        raise NoEndpointError(
+            f"environment {settings.environment} has no endpoint: see `scones endpoint list`"
+        )
+    endpoint, live = current["EndpointName"], current["EndpointConfigName"]
+    earlier = [each for each in endpoints.configs_of(sagemaker, settings, endpoint) if each != live]
+    if not earlier:
+        raise NoEndpointError(f"the endpoint {endpoint} has no earlier package to go back to")
+    target = earlier[0]
+    package = deployer.deployed_package(sagemaker, target)
+    if package is None:
+        raise NoEndpointError(f"the package behind {target} is gone, so there is nothing to go back to")
+    record = Record(
+        endpoint=endpoint,
+        environment=settings.environment,
+        action="rollback",
+        package=package,
+        config=target,
+        previous_config=live,
+        previous_package=deployer.deployed_package(sagemaker, live),
+        started=datetime.now(UTC),
+        tags=deployer.tags_of(sagemaker, template(settings), package),
+    )
+    sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=target)
+    on_name(record)
+    _finish(clients, settings, record, on_status)
+    return record
+
+
+def require_staged(clients: Clients, settings: Settings, package: Package) -> None:
+    """For prod: raises DeployError unless staging serves the very package."""
+    if settings.environment != "prod":
+        return
+    if package.arn != staged_package(clients, settings, "staging").arn:
+        raise DeployError(
+            f"prod takes what staging serves, and package {package.version} is not that: "
+            "deploy it with `scones endpoint deploy --environment staging` first"
+        )
+
+
+def endpoint_of(clients: Clients, settings: Settings, environment: str) -> str:
+    """The name of the environment's endpoint. Raises NoEndpointError when none is in service."""
+    found = deployer.find_endpoint(clients("sagemaker"), settings.endpoint_name_prefix, environment)
+    if found is None or found["EndpointStatus"] != "InService":
+        raise NoEndpointError(
+            f"{environment} has no endpoint in service: `scones endpoint deploy --environment {environment}`"
+        )
+    return str(found["EndpointName"])
+
+
+def staged_package(clients: Clients, settings: Settings, environment: str) -> Package:
+    """The approved package that the environment's endpoint serves.
+
+    Raises:
+        NoEndpointError: the environment has no endpoint in service.
+        registry.NoPackageError: its package is not approved any more.
+    """
+    sagemaker, name = clients("sagemaker"), endpoint_of(clients, settings, environment)
+    config = endpoints.describe(sagemaker, name)["EndpointConfigName"]
+    arn = deployer.deployed_package(sagemaker, config)
+    if arn is None:
+        raise NoEndpointError(f"what {name} serves is no registered package")
+    return registry.approved(sagemaker, settings.model_package_group, arn)
+
+
+def _finish(clients: Clients, settings: Settings, record: Record, on_status: OnStatus) -> None:
+    """Waits, tests, and only then tidies up. Raises DeployError with the record."""
+    sagemaker, begin = clients("sagemaker"), time.monotonic()
+    answer = _wait(sagemaker, settings, record, on_status, begin)
+    if answer["EndpointStatus"] != "InService" or answer["EndpointConfigName"] != record.config:
+        _undo(clients, settings, record, answer["EndpointStatus"])
+        _fail(record, answer.get("FailureReason", "no reason given"))
+    try:
+        record.smoke_test = smoke.test(clients, settings, record.endpoint, record.package)
+    except smoke.SmokeTestError as error:
+        if record.previous_config:
+            sagemaker.update_endpoint(EndpointName=record.endpoint, EndpointConfigName=record.previous_config)
+            _wait(sagemaker, settings, record, on_status, begin)
+        _undo(clients, settings, record, "Failed")
+        _fail(record, str(error))
+    tags = [{"Key": key, "Value": value} for key, value in record.tags.items()]
+    sagemaker.add_tags(ResourceArn=answer["EndpointArn"], Tags=tags)
+    record.alarms = alarms.ensure(clients("cloudwatch"), settings.hosting, record.endpoint)
+    record.scaling = autoscaling.ensure(clients("application-autoscaling"), settings.hosting, record.endpoint)
+    _prune(sagemaker, settings, record)
+    record.outcome, record.ended = "InService", datetime.now(UTC)
+
+
+def _wait(
+    sagemaker: Any, settings: Settings, record: Record, on_status: OnStatus, begin: float
+) -> dict[str, Any]:
+    while True:
+        answer: dict[str, Any] = sagemaker.describe_endpoint(EndpointName=record.endpoint)
+        status = answer["EndpointStatus"]
+        if not record.statuses or record.statuses[-1]["status"] != status:
+            record.statuses.append({"status": status, "seconds": round(time.monotonic() - begin, 1)})
+        on_status(status)
+        if status not in IN_PROGRESS:
+            return answer
+        time.sleep(settings.poll_seconds)
+
+
+def _undo(clients: Clients, settings: Settings, record: Record, status: str) -> None:
+    """Deletes what does not serve: a new endpoint with all that is its own, or the config of an update."""
+    if record.action == "create":
+        endpoints.delete_all(clients, settings, record.endpoint)
+    elif record.action == "update":
+        deployer.remove(clients("sagemaker"), record.config)
+    if status == "UpdateRollbackFailed":
+        raise DeployError(f"the endpoint {record.endpoint} could not go back to its old model", record)
+
+
+def _fail(record: Record, reason: str) -> None:
+    record.outcome, record.reason, record.ended = "Failed", reason, datetime.now(UTC)
+    after = (
+        f"the endpoint {record.endpoint} was deleted"
+        if record.action == "create"
+        else f"the endpoint {record.endpoint} goes on with {record.previous_package}"
+    )
+    raise DeployError(f"package {record.package} is not in service, {after}: {reason}", record)
+
+
+def _prune(sagemaker: Any, settings: Settings, record: Record) -> None:
+    """Keeps the config that serves and, unless it was just left by a rollback, the one before it."""
+    kept = {record.config} if record.action == "rollback" else {record.config, record.previous_config}
+    for config in endpoints.configs_of(sagemaker, settings, record.endpoint):
+        if config not in kept:
+            deployer.remove(sagemaker, config)

@@ -1,0 +1,229 @@
+"""Deployment over HTTP: made, updated, refused by its test, rolled back, promoted, on approval, deleted."""
+
+import io
+import json
+import time
+
+import pytest
+from PIL import Image
+
+from pipeline import approval, deployment, endpoints, registry
+from pipeline import clients as clients_module
+from pipeline import settings as settings_module
+from pipeline.endpoints import DeployError, NoEndpointError
+from pipeline.hosting import Hosting
+from tests.functional.endpoints import IMAGE, archive
+
+NAME = "deployment-tests"
+
+# Calls a picture by its colour; `flip` makes a model that calls each by the other name.
+INFERENCE = """
+import io, json, pathlib
+import numpy, PIL.Image
+
+def model_fn(model_dir):
+    return pathlib.Path(model_dir, "name.txt").read_text()
+
+def input_fn(body, content_type):
+    return numpy.asarray(PIL.Image.open(io.BytesIO(body)).convert("RGB"), dtype=float)
+
+def predict_fn(data, model):
+    red = bool(data[..., 0].mean() > data[..., 2].mean()) != (model == "flip")
+    return [0.9, 0.1] if red else [0.1, 0.9]
+
+def output_fn(prediction, accept):
+    return json.dumps(prediction)
+"""
+
+
+def png(colour):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class World:
+    def __init__(self):
+        self.settings = self.of("dev")
+        self.clients = clients_module.connect(self.settings)
+        self.sagemaker, self.s3 = self.clients("sagemaker"), self.clients("s3")
+        self.s3.create_bucket(Bucket=NAME)
+        self.sagemaker.create_model_package_group(ModelPackageGroupName=NAME)
+        lines = []
+        for colour, label in (("red", "bicycle"), ("blue", "motorcycle")):
+            self.put(f"run/validation/{colour}.png", png(colour))
+            lines.append(json.dumps({"file": f"{colour}.png", "class": label, "predicted": label}))
+        self.put("run/evaluation/predictions.jsonl", "\n".join(lines).encode())
+        self.put("run/evaluation/evaluation.json", b"{}")
+        self.put("run/statistics/statistics.json", b"{}")
+
+    def of(self, environment, **hosting):
+        given = {"environments": {environment: Hosting(**hosting)}} if hosting else {}
+        return settings_module.load(
+            bucket=NAME,
+            model_package_group=NAME,
+            endpoint_name_prefix=NAME,
+            role_arn="arn:aws:iam::123456789012:role/scones-execution",
+            environment=environment,
+            **({"environments": {environment: Hosting()}} | given),
+        )
+
+    def put(self, key, body):
+        self.s3.put_object(Bucket=NAME, Key=key, Body=body)
+
+    def package(self, name, status="Approved"):
+        self.put(f"{name}/model.tar.gz", archive({"code/inference.py": INFERENCE, "name.txt": name}))
+        source = {"ContentType": "application/json"}
+        made = self.sagemaker.create_model_package(
+            ModelPackageGroupName=NAME,
+            ModelApprovalStatus=status,
+            InferenceSpecification={
+                "Containers": [{"Image": IMAGE, "ModelDataUrl": f"s3://{NAME}/{name}/model.tar.gz"}],
+                "SupportedContentTypes": ["image/png"],
+                "SupportedResponseMIMETypes": ["application/json"],
+            },
+            ModelMetrics={
+                "ModelQuality": {
+                    "Statistics": {**source, "S3Uri": f"s3://{NAME}/run/evaluation/evaluation.json"}
+                },
+                "ModelDataQuality": {
+                    "Statistics": {**source, "S3Uri": f"s3://{NAME}/run/statistics/statistics.json"}
+                },
+            },
+            CustomerMetadataProperties={
+                "classes": "bicycle motorcycle",
+                "code_revision": "abc123",
+                "data_sha256": "d" * 64,
+            },
+        )["ModelPackageArn"]
+        return registry.find(self.sagemaker, NAME, made)
+
+    def serving(self, endpoint):
+        config = self.sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
+        return deployment.deployer.deployed_package(self.sagemaker, config)
+
+    def tags(self, arn):
+        return {tag["Key"]: tag["Value"] for tag in self.sagemaker.list_tags(ResourceArn=arn)["Tags"]}
+
+    def left(self):
+        """All configs and models of these tests; an endpoint takes its time to go."""
+        calls = (("endpoint_configs", "EndpointConfig"), ("models", "Model"))
+        return {
+            item[f"{member}Name"]
+            for call, member in calls
+            for item in getattr(self.sagemaker, f"list_{call}")(NameContains=NAME)[f"{member}s"]
+        }
+
+
+@pytest.fixture(scope="module")
+def world(local_aws):
+    made = World()
+    yield made
+    for endpoint in endpoints.endpoints(made.sagemaker, NAME):
+        if endpoint.status in ("InService", "Failed"):
+            endpoints.delete_all(made.clients, made.settings, endpoint.name)
+
+
+def test_an_endpoint_from_its_making_to_its_deletion(world):
+    first, second, flipped = (world.package(name) for name in ("one", "two", "flip"))
+    settings = world.of("life", min_instances=2, max_instances=3, traffic="canary", step_percent=50)
+    made = deployment.deploy(world.clients, settings, first)
+    assert (made.outcome, made.action, made.smoke_test["correct"]) == ("InService", "create", 2)
+    config = world.sagemaker.describe_endpoint_config(EndpointConfigName=made.config)
+    assert config["DataCaptureConfig"]["EnableCapture"]
+    assert world.tags(config["EndpointConfigArn"]) == {
+        "scones:environment": "life",
+        "scones:model-package-arn": first.arn,
+        "scones:git-commit": "abc123",
+        "scones:data-sha256": "d" * 64,
+        "scones:endpoint": made.endpoint,
+    }
+    assert made.scaling["MaxCapacity"] == 3
+    assert len(world.clients("cloudwatch").describe_alarms(AlarmNames=made.alarms)["MetricAlarms"]) == 4
+
+    updated = deployment.deploy(world.clients, settings, second)
+    assert (updated.endpoint, updated.action, updated.previous_package) == (
+        made.endpoint,
+        "update",
+        first.arn,
+    )
+    assert world.serving(made.endpoint) == second.arn
+
+    with pytest.raises(DeployError, match=r"goes on with .*smoke test failed: 2 of 2 images") as refused:
+        deployment.deploy(world.clients, settings, flipped)
+    assert refused.value.record.outcome == "Failed"
+    assert world.serving(made.endpoint) == second.arn
+    assert refused.value.record.config not in world.left()
+
+    back = deployment.rollback(world.clients, settings)
+    assert (back.package, world.serving(made.endpoint)) == (first.arn, first.arn)
+    with pytest.raises(NoEndpointError, match="no earlier package"):
+        deployment.rollback(world.clients, settings)
+
+    removed = endpoints.delete_all(world.clients, settings, made.endpoint)
+    assert f"endpoint {made.endpoint}" in removed
+    assert sum(what.startswith(("alarm", "scal")) for what in removed) == 6
+    assert not {made.config, updated.config} & world.left()
+
+
+def test_an_alarm_keeps_the_old_model(world):
+    settings = world.of("alarming")
+    old, new = world.package("old"), world.package("new")
+    made = deployment.deploy(world.clients, settings, old)
+    world.clients("cloudwatch").set_alarm_state(
+        AlarmName=f"{made.endpoint}-5xx", StateValue="ALARM", StateReason="a test"
+    )
+    with pytest.raises(DeployError, match=rf"goes on with {old.arn}: .*{made.endpoint}-5xx is in ALARM"):
+        deployment.deploy(world.clients, settings, new)
+    assert world.serving(made.endpoint) == old.arn
+
+
+def test_prod_takes_what_staging_serves(world):
+    staging, prod = world.of("staging"), world.of("prod")
+    first, other = world.package("staged"), world.package("other")
+    with pytest.raises(NoEndpointError, match="staging has no endpoint in service"):
+        deployment.require_staged(world.clients, prod, first)
+    deployment.deploy(world.clients, staging, first)
+    with pytest.raises(DeployError, match="prod takes what staging serves"):
+        deployment.require_staged(world.clients, prod, other)
+    package = deployment.staged_package(world.clients, prod, "staging")
+    made = deployment.deploy(world.clients, prod, package)
+    assert (made.package, made.environment) == (first.arn, "prod")
+    assert made.endpoint != deployment.endpoint_of(world.clients, prod, "staging")
+
+
+def test_approval_deploys_and_rejection_tells(world):
+    settings = world.of("approved")
+    outputs = approval.deploy(world.clients, settings)
+    assert approval.deploy(world.clients, settings) == outputs
+    sqs = world.clients("sqs")
+    queue = sqs.create_queue(QueueName=f"{NAME}-alarms")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    world.clients("sns").subscribe(TopicArn=outputs["TopicArn"], Protocol="sqs", Endpoint=arn)
+
+    package = world.package("waiting", status="PendingManualApproval")
+    registry.decide(world.sagemaker, package, "Approved")
+    endpoint = wait_for(lambda: in_service(world, "approved"), "an endpoint in service")
+    assert world.serving(endpoint) == package.arn
+
+    registry.decide(world.sagemaker, package, "Rejected")
+    message = wait_for(
+        lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"), "a message"
+    )[0]
+    assert f"{package.arn} was rejected and still serves at {endpoint}" in message["Body"]
+    approval.remove(world.clients, settings)
+
+
+def in_service(world, environment):
+    try:
+        return deployment.endpoint_of(world.clients, world.settings, environment)
+    except NoEndpointError:
+        return None
+
+
+def wait_for(predicate, what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := predicate()):
+        assert time.monotonic() < deadline, f"{what} did not come"
+        time.sleep(0.2)
+    return found
