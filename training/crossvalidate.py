@@ -1,6 +1,11 @@
 """Answers to every training image by a network that did not see it: what calibration needs."""
 
-from collections.abc import Callable
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 import torch
@@ -8,12 +13,16 @@ from torch import Tensor
 
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
     from training.data import Channel
-    from training.fit import Trainer, predict
+    from training.fit import DivergedError, Trainer, predict, set_up
     from training.recipe import Recipe
 else:
     from data import Channel
-    from fit import Trainer, predict
+    from fit import DivergedError, Trainer, predict, set_up
     from recipe import Recipe
+
+
+class CrossValidationError(Exception):
+    """The cross-validation's process ended without its answers."""
 
 
 def split(labels: Tensor, folds: int, seed: int) -> list[Tensor]:
@@ -40,8 +49,86 @@ def answers(
 ) -> Tensor | None:
     """Logits of the held-out images by a network trained on the others; None if interrupted."""
     trainer = Trainer(recipe, channel.subset(others(held_out, len(channel))), classes, device)
-    while trainer.epoch < recipe.epochs:
+    while not trainer.finished:
         if interrupted():
             return None
         trainer.advance()
     return predict(trainer.result, channel.images[held_out], flip_average=recipe.flip_average)
+
+
+@dataclass(frozen=True)
+class Folds:
+    """What the cross-validation's process is to do: `parts` are the held-out images of each fold."""
+
+    recipe: Recipe
+    channel: Channel
+    parts: list[Tensor]
+    classes: int
+    device: torch.device
+    threads: int
+
+
+def _work(folds: Folds, parent: int, pipe: Connection) -> None:
+    # A Ctrl-C reaches every process of a terminal; the parent is the one that decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_up(folds.threads)
+
+    def orphaned() -> bool:
+        return os.getppid() != parent
+
+    for part in folds.parts:
+        try:
+            logits = answers(folds.recipe, folds.channel, part, folds.classes, folds.device, orphaned)
+        except DivergedError as error:
+            pipe.send(error)
+            return
+        if logits is None:
+            return
+        # As an array: a tensor would travel as a file in shared memory, which containers have little of.
+        pipe.send(logits.numpy())
+
+
+class Worker:
+    """Computes folds in a process of its own, beside the training of the model itself.
+
+    Two processes with half of the cores each are as fast as one after the other with all of them, and
+    much faster where the cores are shared: threads that wait for each other at every layer lose most.
+    """
+
+    def __init__(self, folds: Folds) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._left = len(folds.parts)
+        self._pipe, theirs = context.Pipe(duplex=False)
+        self._process = context.Process(target=_work, args=(folds, os.getpid(), theirs), daemon=True)
+        self._process.start()
+        # Ours alone, so that the end of the process is the end of the pipe.
+        theirs.close()
+
+    def results(self, *, wait: bool, interrupted: Callable[[], bool] = lambda: False) -> Iterator[Tensor]:
+        """The logits of the folds that are done, in their order; with `wait`, of all that are left.
+
+        Raises DivergedError, or CrossValidationError if the process died. Ends early if interrupted.
+        """
+        while self._left and not interrupted():
+            if not self._pipe.poll(0.1 if wait else 0):
+                if not wait:
+                    return
+                continue
+            try:
+                result = self._pipe.recv()
+            except EOFError:
+                self._process.join()
+                code = self._process.exitcode
+                raise CrossValidationError(
+                    f"the cross-validation's process ended with exit code {code}"
+                ) from None
+            if isinstance(result, Exception):
+                raise result
+            self._left -= 1
+            yield torch.from_numpy(result)
+
+    def stop(self) -> None:
+        """Ends the process, wherever it is."""
+        self._process.terminate()
+        self._process.join()
+        self._pipe.close()

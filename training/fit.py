@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -51,6 +52,13 @@ class Epoch:
             f"validation:loss={self.validation_loss:.4f}; "
             f"validation:accuracy={self.validation_accuracy:.4f}; seconds={self.seconds:.2f}"
         )
+
+
+def set_up(threads: int) -> None:
+    """CPU threads of this process, and the same results for the same seed on the same machine."""
+    torch.set_num_threads(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def learning_rate(progress: float, peak: float, warm_up: float = 0.2) -> float:
@@ -164,6 +172,7 @@ class Trainer:
         self.batch_size = min(recipe.batch_size, len(train))
         self.steps = max(len(train) // self.batch_size, 1)
         self.epoch, self.step, self.loss_sum, self.right = 0, 0, 0.0, 0
+        self.losses: list[float] = []
         self.order = torch.empty(0, dtype=torch.int64)
         self.network = Network(classes, recipe.width)
         self.network.fit_to(train.images, whitening=recipe.whitening)
@@ -182,6 +191,18 @@ class Trainer:
     def progress(self) -> float:
         """The share of the run's steps that is done, 0..1."""
         return (self.epoch * self.steps + self.step) / (self.recipe.epochs * self.steps)
+
+    @property
+    def plateau(self) -> bool:
+        """Whether the training loss has not fallen for `patience` epochs."""
+        patience = self.recipe.patience
+        if not patience or len(self.losses) <= patience:
+            return False
+        return min(self.losses[-patience:]) >= min(self.losses[:-patience])
+
+    @property
+    def finished(self) -> bool:
+        return self.epoch >= self.recipe.epochs or (self.step == 0 and self.plateau)
 
     def _batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         pixels = self.train.images[indices].float() / 255
@@ -224,6 +245,7 @@ class Trainer:
         self.step, self.loss_sum, self.right = self.step + 1, self.loss_sum + loss, self.right + right
         if self.step == self.steps:
             self.epoch, self.step = self.epoch + 1, 0
+            self.losses.append(self.totals()[0])
 
     def totals(self) -> tuple[float, float]:
         """Mean loss and accuracy over the augmented training images of the epoch that was just finished."""
@@ -238,6 +260,7 @@ class Trainer:
             "generator": self.generator.get_state(),
             "position": (self.epoch, self.step, self.loss_sum, self.right),
             "order": self.order,
+            "losses": self.losses,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -247,7 +270,7 @@ class Trainer:
             optimiser.load_state_dict(saved)
         self.generator.set_state(state["generator"])
         self.epoch, self.step, self.loss_sum, self.right = state["position"]
-        self.order = state["order"]
+        self.order, self.losses = state["order"], list(state["losses"])
 
 
 class Run:
@@ -257,17 +280,6 @@ class Run:
         self.trainer, self.validation = trainer, validation
         self.history: list[Epoch] = []
         self.seconds = 0.0
-
-    def plateau(self) -> bool:
-        """Whether the training loss has not fallen for `patience` epochs."""
-        patience = self.trainer.recipe.patience
-        losses = [epoch.train_loss for epoch in self.history]
-        return (
-            bool(patience) and len(losses) > patience and min(losses[-patience:]) >= min(losses[:-patience])
-        )
-
-    def finished(self) -> bool:
-        return self.trainer.epoch >= self.trainer.recipe.epochs or self.plateau()
 
     def epoch(self, interrupted: Callable[[], bool]) -> Epoch | None:
         """Goes on to the end of an epoch and measures it; None if it was interrupted on the way."""

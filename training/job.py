@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import platform
 import shutil
 import time
@@ -18,6 +19,7 @@ if TYPE_CHECKING or __package__:  # a package in the repository, flat files in t
     from training.calibrate import Calibration, calibrate
     from training.fit import Run
     from training.model import ModelCard, save_model
+    from training.recipe import Recipe
 else:
     import checkpoint
     import crossvalidate
@@ -25,6 +27,7 @@ else:
     from calibrate import Calibration, calibrate
     from fit import Run
     from model import ModelCard, save_model
+    from recipe import Recipe
 
 # What the model container needs, in the model's `code/` folder.
 SERVING_CODE = ("inference.py", "model.py")
@@ -32,9 +35,19 @@ SERVING_CODE = ("inference.py", "model.py")
 CHECKPOINT_SECONDS = 10.0
 
 
+def cores() -> int:
+    """How many this process may use: a container's or a taskset's, not the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_for(recipe: Recipe) -> int:
+    """Of each process: the cross-validation runs beside the training, with as many."""
+    return recipe.threads or max(1, cores() // (2 if recipe.calibration_folds else 1))
+
+
 @dataclass
 class Job:
-    """A run, then its cross-validation. `folder` for checkpoints is used where it exists."""
+    """A run, with its cross-validation beside it. `folder` for checkpoints is used where it exists."""
 
     run: Run
     folder: Path
@@ -44,9 +57,12 @@ class Job:
 
     def __post_init__(self) -> None:
         trainer = self.run.trainer
+        self.recipe = trainer.recipe
         self.owner = checkpoint.fingerprint(repr(trainer.recipe), trainer.train.images, trainer.train.labels)
         self.keeps = self.folder.is_dir()
         self.saved = time.monotonic()
+        folds = min(self.recipe.calibration_folds, len(trainer.train))
+        self.parts = crossvalidate.split(trainer.train.labels, folds, self.recipe.seed)
 
     def restore(self) -> None:
         """Goes back to where an earlier start of the same job was interrupted."""
@@ -65,51 +81,54 @@ class Job:
             self.saved = time.monotonic()
 
     def train(self) -> bool:
-        """Logs a line an epoch; False if interrupted."""
-        while not self.run.finished():
-            epoch = self.run.epoch(self.interrupted)
-            self.keep(now=epoch is None)
-            if epoch is None:
-                return False
-            self.log(epoch.line())
-        recipe = self.run.trainer.recipe
-        if self.run.trainer.epoch < recipe.epochs:
-            self.log(f"stopped early: the training loss has not fallen for {recipe.patience} epochs")
-        return True
-
-    def cross_validate(self) -> bool:
-        """Answers to all training images, fold by fold; False if interrupted."""
-        trainer = self.run.trainer
-        # An early stop is part of what is measured: the folds train as long as the run did.
-        recipe = dataclasses.replace(trainer.recipe, epochs=trainer.epoch)
-        parts = crossvalidate.split(trainer.train.labels, recipe.calibration_folds, recipe.seed)
-        for number, part in enumerate(parts, start=1):
-            if number <= len(self.held_out):
-                continue
-            start = time.monotonic()
-            logits = crossvalidate.answers(
-                recipe, trainer.train, part, trainer.classes, trainer.device, self.interrupted
-            )
-            if logits is None:
-                self.keep(now=True)
-                return False
-            self.held_out.append(logits)
+        """Logs a line an epoch and one a fold; False if interrupted."""
+        worker = self._cross_validation()
+        try:
+            while not self.run.trainer.finished:
+                epoch = self.run.epoch(self.interrupted)
+                if epoch is None:
+                    return False
+                self.log(epoch.line())
+                self._take(worker, wait=False)
+                self.keep()
+            if self.run.trainer.epoch < self.recipe.epochs:
+                self.log(f"stopped early: the training loss has not fallen for {self.recipe.patience} epochs")
             self.keep(now=True)
-            share = float((logits.argmax(1) == trainer.train.labels[part]).double().mean())
-            seconds = time.monotonic() - start
-            self.log(
-                f"fold={number} of {len(parts)}: {share:.4f} of {len(part)} held-out images right; "
-                f"{seconds:.2f} s"
-            )
-        return True
+            self._take(worker, wait=True)
+            return len(self.held_out) == len(self.parts)
+        finally:
+            if worker is not None:
+                worker.stop()
+            if self.interrupted():
+                self.keep(now=True)
+
+    def _cross_validation(self) -> crossvalidate.Worker | None:
+        parts = self.parts[len(self.held_out) :]
+        if not parts:
+            return None
+        trainer = self.run.trainer
+        folds = crossvalidate.Folds(
+            self.recipe, trainer.train, parts, trainer.classes, trainer.device, torch.get_num_threads()
+        )
+        return crossvalidate.Worker(folds)
+
+    def _take(self, worker: crossvalidate.Worker | None, *, wait: bool) -> None:
+        if worker is None:
+            return
+        labels = self.run.trainer.train.labels
+        for logits in worker.results(wait=wait, interrupted=self.interrupted):
+            part = self.parts[len(self.held_out)]
+            self.held_out.append(logits)
+            right = int((logits.argmax(1) == labels[part]).sum())
+            number = len(self.held_out)
+            self.log(f"fold={number} of {len(self.parts)}: {right} of {len(part)} held-out images right")
 
     def calibration(self) -> Calibration | None:
         """From the cross-validation, where there was one."""
-        trainer = self.run.trainer
         if not self.held_out:
             return None
-        parts = crossvalidate.split(trainer.train.labels, len(self.held_out), trainer.recipe.seed)
-        result = calibrate(torch.cat(self.held_out), trainer.train.labels[torch.cat(parts)])
+        labels = self.run.trainer.train.labels[torch.cat(self.parts)]
+        result = calibrate(torch.cat(self.held_out), labels)
         self.log(result.line())
         return result
 

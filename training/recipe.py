@@ -59,13 +59,13 @@ class Recipe:
     precision: str = _option(
         "auto", "what convolutions are trained in", choices=("auto", "float32", "bfloat16", "float16")
     )
-    threads: int = _option(0, "CPU threads; 0: all that the job may use", high=1024)
+    threads: int = _option(0, "CPU threads of each of its processes; 0: as the cores allow", high=1024)
 
 
 # What `--preset` changes of the defaults; a hyperparameter that is given as well wins.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "fast": {"epochs": 16, "width": 32, "calibration_folds": 0},
+    "fast": {"epochs": 16, "width": 32},
 }
 
 

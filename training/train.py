@@ -20,18 +20,15 @@ import torch
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
     from training import recipe as recipes
     from training.data import Channel, ChannelError, read_channel
-    from training.fit import DivergedError, Run, Trainer
-    from training.job import Job
+    from training.fit import DivergedError, Run, Trainer, set_up
+    from training.job import Job, threads_for
     from training.model import MINIMUM_SIDE, class_names
 else:
     import recipe as recipes
     from data import Channel, ChannelError, read_channel
-    from fit import DivergedError, Run, Trainer
-    from job import Job
+    from fit import DivergedError, Run, Trainer, set_up
+    from job import Job, threads_for
     from model import MINIMUM_SIDE, class_names
-
-# 128 + SIGTERM, as a shell reports a process that the signal ended.
-TERMINATED = 143
 
 
 class FolderError(Exception):
@@ -42,19 +39,20 @@ USER_ERRORS = (ChannelError, recipes.HyperparameterError, DivergedError, FolderE
 
 
 class Termination:
-    """Set by SIGTERM, which SageMaker sends two minutes before it kills a job that it stops."""
+    """Set by SIGTERM, which SageMaker sends two minutes before it kills a job that it stops, or by Ctrl-C."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.signal = 0
 
     def install(self) -> None:
         signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, self._ask)
 
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
+    def _ask(self, number: int, _frame: FrameType | None) -> None:
+        self.signal = number
 
     def __call__(self) -> bool:
-        return self.asked
+        return bool(self.signal)
 
 
 def log(line: str) -> None:
@@ -123,15 +121,6 @@ def make_folders(*folders: Path) -> None:
             ) from None
 
 
-def set_up(recipe: recipes.Recipe) -> torch.device:
-    """Threads, and the same results for the same seed on the same machine."""
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def train(arguments: Sequence[str]) -> int:
     """Raises one of USER_ERRORS; returns the exit code."""
     options = parser().parse_args(arguments)
@@ -143,7 +132,8 @@ def train(arguments: Sequence[str]) -> int:
     termination = Termination()
     termination.install()
     make_folders(options.model_dir, options.output_data_dir)
-    device = set_up(recipe)
+    set_up(threads_for(recipe))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train, validation = read_channels(options, len(names))
     trainer = Trainer(recipe, train, len(names), device)
     parameters = sum(p.numel() for p in trainer.network.parameters())
@@ -154,9 +144,10 @@ def train(arguments: Sequence[str]) -> int:
     )
     job = Job(Run(trainer, validation), options.checkpoint_dir, log, termination)
     job.restore()
-    if not (job.train() and (not recipe.calibration_folds or job.cross_validate())):
-        log("SIGTERM: stopped; the state of the run is kept where there is a folder for checkpoints")
-        return TERMINATED
+    if not job.train():
+        kept = f"its state is kept in {options.checkpoint_dir}" if job.keeps else "nothing is kept of it"
+        log(f"stopped by a signal: {kept}")
+        return 128 + termination.signal
     job.finish(names, options.model_dir, options.output_data_dir)
     return 0
 
@@ -169,7 +160,7 @@ def write_failure(message: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0; 143 after SIGTERM; or 1 after the failure file is written, be it a user's mistake or a crash."""
+    """0; 128 + its number after a signal; or 1 after the failure file is written."""
     try:
         return train(sys.argv[1:] if arguments is None else arguments)
     except USER_ERRORS as error:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,14 @@ import torch
 from PIL import Image
 
 from training import checkpoint, train
+from training.crossvalidate import Worker
 from training.model import load_model
 
 FAST = ["--epochs", "2", "--width", "4", "--batch-size", "16", "--threads", "1", "--classes", "upright,flat"]
+# The cross-validation is a process of its own, which takes seconds to start: only where it is the subject.
+FAST += ["--calibration-folds", "0"]
+WITH_FOLDS = ["--calibration-folds", "2"]
+TERMINATED = 128 + signal.SIGTERM
 METRICS = ("train:loss", "train:accuracy", "validation:loss", "validation:accuracy")
 
 
@@ -38,17 +44,19 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 @pytest.fixture(autouse=True)
 def keep_process_settings():
-    threads, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+    threads = torch.get_num_threads()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(False)
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def test_leaves_a_model_with_its_serving_code(
     channels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    assert train.main(arguments(channels, tmp_path)) == 0
+    assert train.main(arguments(channels, tmp_path, *WITH_FOLDS)) == 0
     card = json.loads((tmp_path / "model" / "model.json").read_text())
     assert card["classes"] == ["upright", "flat"]
     assert card["image_size"] == [16, 16]
@@ -83,7 +91,7 @@ def test_without_matplotlib_only_the_picture_is_missing(
 
 
 def test_without_cross_validation_confidences_are_as_they_come(channels: Path, tmp_path: Path):
-    assert train.main(arguments(channels, tmp_path, "--calibration-folds", "0")) == 0
+    assert train.main(arguments(channels, tmp_path)) == 0
     card = json.loads((tmp_path / "model" / "model.json").read_text())
     assert (card["temperature"], card["threshold"]) == (1.0, None)
 
@@ -104,8 +112,10 @@ def test_same_seed_gives_the_same_weights(channels: Path, tmp_path: Path):
     assert not same(weights(tmp_path / "one"), weights(tmp_path / "other"))
 
 
-def interrupt_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    """A SIGTERM, sent by the process to itself after so many steps."""
+def interrupt_after(
+    monkeypatch: pytest.MonkeyPatch, steps: int, number: signal.Signals = signal.SIGTERM
+) -> None:
+    """A signal, sent by the process to itself after so many steps."""
     advance = train.Trainer.advance
     left = [steps]
 
@@ -113,22 +123,22 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
         advance(self)
         left[0] -= 1
         if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     monkeypatch.setattr(train.Trainer, "advance", counted)
 
 
-@pytest.mark.parametrize("steps", [1, 3, 5, 7, 9])
+@pytest.mark.parametrize("steps", [1, 3, 5])
 def test_interrupted_run_goes_on_to_the_same_weights(
     channels: Path, tmp_path: Path, steps: int, monkeypatch: pytest.MonkeyPatch
 ):
-    """48 images in steps of 16: within an epoch, between two, and in each fold of the cross-validation."""
+    """48 images in steps of 16, so the signal falls within an epoch and between two."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     (parts / "checkpoints").mkdir(parents=True)
     assert train.main(arguments(channels, whole)) == 0
     with monkeypatch.context() as patch:
         interrupt_after(patch, steps)
-        assert train.main(arguments(channels, parts)) == train.TERMINATED
+        assert train.main(arguments(channels, parts)) == TERMINATED
     assert not (parts / "model" / "model.json").exists()
     assert train.main(arguments(channels, parts)) == 0
     assert same(weights(whole), weights(parts))
@@ -142,13 +152,49 @@ def test_interrupted_run_goes_on_to_the_same_weights(
     assert kept == expected
 
 
+def test_interrupted_cross_validation_goes_on_to_the_same_answers(
+    channels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Interrupted once before any fold is done, and once after the first of three."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    (parts / "checkpoints").mkdir(parents=True)
+    more = ("--calibration-folds", "3")
+    assert train.main(arguments(channels, whole, *more)) == 0
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 2)
+        assert train.main(arguments(channels, parts, *more)) == TERMINATED
+    with monkeypatch.context() as patch:
+
+        def one_of_them(self: Worker, **_: object) -> Iterator[torch.Tensor]:
+            yield next(results(self, wait=True))
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        results = Worker.results
+        patch.setattr(Worker, "results", one_of_them)
+        assert train.main(arguments(channels, parts, *more)) == TERMINATED
+    state = torch.load(parts / "checkpoints" / checkpoint.NAME, weights_only=True)["state"]
+    assert len(state["held_out"]) == 1
+    assert train.main(arguments(channels, parts, *more)) == 0
+    one, other = (
+        json.loads((run / "data" / "metrics.json").read_text())["calibration"] for run in (whole, parts)
+    )
+    assert one == other
+    assert same(weights(whole), weights(parts))
+
+
+def test_ctrl_c_stops_as_a_signal_does(channels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    interrupt_after(monkeypatch, 2, signal.SIGINT)
+    assert train.main(arguments(channels, tmp_path)) == 128 + signal.SIGINT
+    assert not (tmp_path / "model" / "model.json").exists()
+
+
 def test_checkpoint_of_another_run_is_not_taken(
     channels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     (tmp_path / "checkpoints").mkdir()
     with monkeypatch.context() as patch:
         interrupt_after(patch, 2)
-        assert train.main(arguments(channels, tmp_path)) == train.TERMINATED
+        assert train.main(arguments(channels, tmp_path)) == TERMINATED
     assert train.main(arguments(channels, tmp_path, "--weight-decay", "0.2")) == 0
     assert "other hyperparameters" in capsys.readouterr().out
 
@@ -234,12 +280,13 @@ def test_crash_leaves_its_error(channels: Path, output_folder: Path, monkeypatch
 
 
 def test_runs_flat_as_the_container_runs_it(channels: Path, tmp_path: Path):
-    """The package's files in a folder, folders in the container's variables, nothing else on the path."""
+    """The package's files in a folder that holds nothing else, and folders in the container's variables."""
     code = tmp_path / "code"
     code.mkdir()
     for source in Path(train.__file__).parent.glob("*.py"):
         if source.name != "__init__.py":
             shutil.copy(source, code)
+    (code / "training.py").write_text("raise ImportError('the package is not in the container')")
     environment = {
         "PATH": os.environ["PATH"],
         "SM_CHANNEL_TRAIN": str(channels / "train"),
@@ -247,8 +294,7 @@ def test_runs_flat_as_the_container_runs_it(channels: Path, tmp_path: Path):
         "SM_MODEL_DIR": str(tmp_path / "model"),
         "SM_OUTPUT_DATA_DIR": str(tmp_path / "data"),
     }
-    command = [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(code)!r}); import train;"
-               "assert 'training' not in sys.modules; sys.exit(train.main())", *FAST]  # fmt: skip
+    command = [sys.executable, "train.py", *FAST, *WITH_FOLDS]
     done = subprocess.run(command, env=environment, cwd=code, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "validation:accuracy=" in done.stdout
