@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -80,6 +81,26 @@ def fresh_folder(out: Path) -> Iterator[None]:
         )
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
+    with _alone_in(out):
+        yield from _cleared(out, made)
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Holds the folder itself: a demo that begins at the same moment sees no local AWS yet."""
+    descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise DemoError(f"another demo runs in {out}: choose another folder with --out") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _cleared(out: Path, made: bool) -> Iterator[None]:
     shutil.rmtree(out / STATE, ignore_errors=True)
     _remove_results(out)
     try:
