@@ -233,7 +233,8 @@ def steps(sagemaker: Any, arn: str) -> list[StepState]:
             started=step.get("StartTime"),
             ended=step.get("EndTime"),
             cached="CacheHitResult" in step,
-            reason=step.get("FailureReason"),
+            # A job's own reason may have several lines; here each is a part of one.
+            reason=" ".join(step["FailureReason"].split()) if "FailureReason" in step else None,
             made=next((m["Arn"] for m in step.get("Metadata", {}).values() if m and "Arn" in m), None),
         )
         for page in pages

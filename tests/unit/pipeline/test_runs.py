@@ -147,6 +147,13 @@ def test_watch_ends_with_the_execution(clients, now):
     assert slept == [7]
 
 
+def test_a_reason_of_several_lines_is_told_in_one(clients):
+    failed = {"StepName": "TrainModel", "StepStatus": "Failed", "FailureReason": "ExitCode 137\nCommand x\n"}
+    clients.expect("sagemaker", "list_pipeline_execution_steps", {"PipelineExecutionSteps": [failed]})
+    (step,) = runs.steps(clients("sagemaker"), EXECUTION)
+    assert step.reason == "ExitCode 137 Command x"
+
+
 def test_failure_tells_the_steps_own_reason(now):
     failed = Execution(EXECUTION, "Failed", now, now, "Step failure: One or multiple steps failed.")
     step = StepState("TrainModel", "Failed", now, now, reason="AlgorithmError: out of bicycles")
