@@ -15,6 +15,10 @@ class NoStackError(Exception):
     """Target local, and no local AWS to talk to."""
 
 
+class EndpointUrlError(Exception):
+    """AWS_ENDPOINT_URL is no URL."""
+
+
 class Clients:
     """boto3 clients by service name, each made once."""
 
@@ -24,7 +28,14 @@ class Clients:
 
     def __call__(self, service: str) -> Any:
         if service not in self._clients:
-            self._clients[service] = self.session.client(service)
+            try:
+                self._clients[service] = self.session.client(service)
+            except ValueError as error:  # botocore has no class of its own for it
+                if not str(error).startswith("Invalid endpoint"):
+                    raise
+                raise EndpointUrlError(
+                    f"AWS_ENDPOINT_URL is no URL, such as http://127.0.0.1:4566: {error}"
+                ) from None
         return self._clients[service]
 
 

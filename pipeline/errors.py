@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 # Our own errors live beside the code that raises them and end in `Error`; their message is that sentence.
 OUR_PACKAGES = ("pipeline", "processing", "training", "workflows", "monitoring", "localaws")
 
@@ -22,6 +24,8 @@ def sentence(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:  # not there, not permitted, disk full
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # a write names no file
+        return f"nothing more can be written: {error.strerror}"
     if kind.__name__ in ADVICE:
         return ADVICE[kind.__name__]
     if kind.__module__.startswith(("botocore.", "boto3.", "s3transfer.")):

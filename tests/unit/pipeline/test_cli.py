@@ -70,6 +70,7 @@ assert not heavy, heavy
             "error: AWS was not reached: ",
         ),
         (["endpoint", "deploy"], {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "error: "),
+        (["endpoint", "list"], {"AWS_ENDPOINT_URL": "banana"}, "error: AWS_ENDPOINT_URL is no URL"),
         (["demo", "--data", "x", "--out", __file__], {}, ""),
     ],
 )
@@ -113,6 +114,7 @@ def test_wrong_usage_is_exit_code_2(arguments):
         ),
         (ClientError({"Error": {"Code": "ExpiredToken"}}, "GetObject"), "the AWS credentials have expired"),
         (PermissionError(13, "Permission denied", "a.toml"), "a.toml: Permission denied"),
+        (OSError(28, "No space left on device"), "nothing more can be written: No space left on device"),
     ],
 )
 def test_sentences(error, said):
