@@ -10,6 +10,7 @@ import typer
 from pipeline.commands import (
     cost,
     demo,
+    destroy,
     endpoint,
     foundation,
     local,
@@ -38,6 +39,7 @@ for name, group in (
 ):
     app.add_typer(group, name=name)
 app.command()(demo.demo)
+app.command()(destroy.destroy)
 app.command()(cost.cost)
 
 

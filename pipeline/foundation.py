@@ -59,10 +59,10 @@ def plan(settings: Settings, clients: Clients) -> FoundationPlan:
     """
     cloudformation = clients("cloudformation")
     made = {r["LogicalResourceId"] for r in stacks.resources(cloudformation, stack_name(settings))}
-    bucket = settings.bucket or _present_bucket(settings, clients) or _default_bucket(settings, clients)
+    bucket = bucket_name(settings, clients)
     return FoundationPlan(
         bucket=bucket,
-        make_bucket="Bucket" in made or not _is_bucket(clients("s3"), bucket),
+        make_bucket="Bucket" in made or not is_bucket(clients("s3"), bucket),
         make_registry="Registry" in made or not _is_group(clients("sagemaker"), settings.model_package_group),
         prefix=settings.prefix,
         name_prefix=settings.endpoint_name_prefix,
@@ -76,17 +76,20 @@ def plan(settings: Settings, clients: Clients) -> FoundationPlan:
     )
 
 
-def _present_bucket(settings: Settings, clients: Clients) -> str | None:
-    return stacks.outputs(clients("cloudformation"), stack_name(settings)).get("BucketName")
+def bucket_name(settings: Settings, clients: Clients) -> str:
+    """What the settings say, else what the stack has, else a name with the account's number in it.
 
-
-def _default_bucket(settings: Settings, clients: Clients) -> str:
-    """Bucket names are taken world-wide; with the account's number in it nobody else has this one."""
+    Bucket names are taken world-wide: this one nobody else has.
+    """
+    present = stacks.outputs(clients("cloudformation"), stack_name(settings)).get("BucketName")
+    if settings.bucket or present:
+        return settings.bucket or str(present)
     account = clients("sts").get_caller_identity()["Account"]
     return f"{settings.endpoint_name_prefix.lower()[:30]}-{account}-{settings.region}"
 
 
-def _is_bucket(s3: Any, bucket: str) -> bool:
+def is_bucket(s3: Any, bucket: str) -> bool:
+    """Whether the bucket is there. Raises ClientError for one that is somebody else's."""
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError as error:

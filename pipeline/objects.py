@@ -9,6 +9,10 @@ from botocore.exceptions import ClientError
 MISSING = ("NoSuchKey", "NoSuchBucket")
 
 
+class DeletionError(Exception):
+    """An object that cannot be deleted."""
+
+
 def split(uri: str) -> tuple[str, str]:
     """`s3://bucket/a/b` is `("bucket", "a/b")`."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
@@ -28,3 +32,38 @@ def read_if_there(s3: Any, uri: str) -> bytes | None:
         if error.response["Error"]["Code"] in MISSING:
             return None
         raise
+
+
+def tag(s3: Any, bucket: str, key: str) -> str | None:
+    """The value of a bucket's tag; None without it."""
+    try:
+        tags = s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchTagSet":
+            raise
+        return None
+    return next((item["Value"] for item in tags if item["Key"] == key), None)
+
+
+def empty(s3: Any, bucket: str, prefix: str = "") -> int:
+    """Deletes every version of every object below the prefix, and unfinished uploads; returns how many.
+
+    Raises:
+        DeletionError: S3 kept some of them.
+    """
+    count = 0
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+        found = page.get("Versions", []) + page.get("DeleteMarkers", [])
+        if found:
+            versions = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
+            answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
+            if answer.get("Errors"):
+                first = answer["Errors"][0]
+                raise DeletionError(
+                    f"s3://{bucket}/{first['Key']} stays: {first.get('Message', first['Code'])}"
+                )
+            count += len(versions)
+    for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
+        for upload in page.get("Uploads", []):
+            s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    return count

@@ -11,8 +11,12 @@ FOUNDATION = "foundation.yaml"
 INFERENCE = "inference.yaml"
 
 
-def _tags(environment: str) -> dict[str, str]:
-    return {"scones:environment": environment}
+# On everything that a stack makes and that takes tags: which stack it was.
+STACK_TAG = "scones:stack"
+
+
+def _tags(stack: str, environment: str) -> dict[str, str]:
+    return {STACK_TAG: stack, "scones:environment": environment}
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,9 @@ class FoundationPlan:
             "GitHubRepository": self.github_repository,
             "GitHubProviderArn": self.github_provider_arn,
         }
-        return StackPlan(self.stack_name, text(FOUNDATION), parameters, _tags(self.environment))
+        return StackPlan(
+            self.stack_name, text(FOUNDATION), parameters, _tags(self.stack_name, self.environment)
+        )
 
 
 @dataclass(frozen=True)
@@ -174,7 +180,9 @@ class WorkflowPlan:
             "LogRetentionDays": str(self.log_retention_days),
         }
         parameters |= {asset.parameter: asset.key(self.prefix) for asset in self.assets}
-        return StackPlan(self.stack_name, text(INFERENCE), parameters, _tags(self.environment))
+        return StackPlan(
+            self.stack_name, text(INFERENCE), parameters, _tags(self.stack_name, self.environment)
+        )
 
     def function_arn(self, function: FunctionPlan) -> str:
         return self.arn("lambda", f"function:{function.name}")

@@ -1,0 +1,225 @@
+"""Everything that the commands have made, and its removal: listed first, then in an order that works.
+
+What the list holds is looked up, not remembered, so an interrupted removal is finished by the next.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pipeline import endpoints, foundation, objects, registry, runs
+from workflows import stacks
+from workflows.plan import STACK_TAG
+
+if TYPE_CHECKING:
+    from pipeline.clients import Clients
+    from pipeline.settings import Settings
+
+KEY_DAYS = 7  # KMS' shortest: so long a key can be had back, and with it what it encrypted
+LONGEST_SECONDS = 1800
+LEFT = ("DELETE_COMPLETE", "REVIEW_IN_PROGRESS")
+
+
+class DestroyError(Exception):
+    """Something that could not be removed. What was removed before stays removed."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to remove.
+
+    Attributes:
+        note: what a person should know of it before agreeing.
+    """
+
+    kind: str
+    name: str
+    remove: Callable[[], Any]
+    note: str = ""
+
+
+def find(clients: Clients, settings: Settings) -> list[Item]:
+    """What is there, in the order of its removal; `settings` may want a bucket."""
+    return [
+        *_endpoints(clients, settings),
+        *_stacks(clients, settings),
+        *_pipeline(clients, settings),
+        *_registry(clients, settings),
+        *_logs(clients, settings),
+        *_foundation(clients, settings),
+    ]
+
+
+def kept(clients: Clients) -> list[str]:
+    """What stays although the commands had a part in it, and how to remove it."""
+    told = []
+    for group in ("ProcessingJobs", "TrainingJobs"):
+        name = f"/aws/sagemaker/{group}"
+        if name in _log_groups(clients, name):
+            told.append(
+                f"log group {name}: jobs of others log there too (aws logs delete-log-group "
+                f"--log-group-name {name})"
+            )
+    return told
+
+
+def destroy(items: list[Item]) -> Iterator[Item]:
+    """Removes one after the other; yields each when it is gone.
+
+    Raises:
+        DestroyError: one could not be removed; those behind it were not tried.
+    """
+    for item in items:
+        try:
+            item.remove()
+        except (ClientError, objects.DeletionError, stacks.StackFailedError, stacks.StackBusyError) as error:
+            raise DestroyError(f"{item.kind} {item.name} could not be removed: {error}") from error
+        yield item
+
+
+def _endpoints(clients: Clients, settings: Settings) -> Iterator[Item]:
+    sagemaker, prefix = clients("sagemaker"), f"{settings.endpoint_name_prefix}-"
+    for endpoint in endpoints.endpoints(sagemaker, prefix):
+        yield Item(
+            "endpoint",
+            endpoint.name,
+            partial(_remove_endpoint, clients, settings, endpoint.name),
+            f"{endpoint.status}, with its config, model, scaling and alarms",
+        )
+
+
+def _remove_endpoint(clients: Clients, settings: Settings, name: str) -> None:
+    endpoints.delete_all(clients, settings, name)
+    sagemaker = clients("sagemaker")
+    _wait(settings, f"endpoint {name}", lambda: _has(sagemaker.describe_endpoint, EndpointName=name))
+
+
+def _stacks(clients: Clients, settings: Settings) -> Iterator[Item]:
+    """Every stack of ours but the foundation, which the others stand on."""
+    cloudformation, own = clients("cloudformation"), foundation.stack_name(settings)
+    for name in _stack_names(cloudformation, settings):
+        if name != own:
+            count = len(stacks.resources(cloudformation, name))
+            yield Item("stack", name, partial(stacks.delete, cloudformation, name), f"{count} resources")
+
+
+def _stack_names(cloudformation: Any, settings: Settings) -> list[str]:
+    pages = cloudformation.get_paginator("describe_stacks").paginate()
+    return [
+        stack["StackName"]
+        for page in pages
+        for stack in page["Stacks"]
+        if stack["StackStatus"] not in LEFT
+        and any(
+            stack["StackName"] == f"{settings.endpoint_name_prefix}-{part}"
+            for part in ("inference", "deployment", "foundation")
+        )
+    ]
+
+
+def _pipeline(clients: Clients, settings: Settings) -> Iterator[Item]:
+    sagemaker, name = clients("sagemaker"), settings.pipeline_name
+    if not _has(sagemaker.describe_pipeline, PipelineName=name):
+        return
+    running = [e for e in runs.executions(clients, settings, 100) if e.status not in runs.TERMINAL]
+    note = f"{len(running)} executions are stopped first" if running else "with its executions' records"
+    yield Item("pipeline", name, partial(_remove_pipeline, clients, settings), note)
+
+
+def _remove_pipeline(clients: Clients, settings: Settings) -> None:
+    sagemaker = clients("sagemaker")
+
+    def running() -> list[runs.Execution]:
+        return [e for e in runs.executions(clients, settings, 100) if e.status not in runs.TERMINAL]
+
+    for execution in running():
+        if execution.status == "Executing":
+            runs.stop(sagemaker, execution.arn)
+    _wait(settings, f"pipeline {settings.pipeline_name}", lambda: bool(running()))
+    sagemaker.delete_pipeline(PipelineName=settings.pipeline_name)
+
+
+def _registry(clients: Clients, settings: Settings) -> Iterator[Item]:
+    sagemaker, group = clients("sagemaker"), settings.model_package_group
+    if not _has(sagemaker.describe_model_package_group, ModelPackageGroupName=group):
+        return
+    packages = registry.packages(sagemaker, group)
+
+    def remove() -> None:
+        for package in packages:
+            sagemaker.delete_model_package(ModelPackageName=package.arn)
+        sagemaker.delete_model_package_group(ModelPackageGroupName=group)
+
+    yield Item("model package group", group, remove, f"{len(packages)} versions")
+
+
+def _logs(clients: Clients, settings: Settings) -> Iterator[Item]:
+    prefix = f"/aws/sagemaker/Endpoints/{settings.endpoint_name_prefix}-"
+    for name in _log_groups(clients, prefix):
+        yield Item("log group", name, partial(clients("logs").delete_log_group, logGroupName=name))
+
+
+def _log_groups(clients: Clients, prefix: str) -> list[str]:
+    pages = clients("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
+    return [group["logGroupName"] for page in pages for group in page["logGroups"]]
+
+
+def _foundation(clients: Clients, settings: Settings) -> Iterator[Item]:
+    """Objects, key, stack, bucket: the stack leaves key and bucket alone, so that no slip deletes them."""
+    cloudformation, name = clients("cloudformation"), foundation.stack_name(settings)
+    outputs = stacks.outputs(cloudformation, name)
+    made = {r["LogicalResourceId"] for r in stacks.resources(cloudformation, name)}
+    bucket = outputs.get("BucketName") or foundation.bucket_name(settings, clients)
+    s3, there = clients("s3"), foundation.is_bucket(clients("s3"), bucket)
+    own = there and ("Bucket" in made or objects.tag(s3, bucket, STACK_TAG) == name)
+    if there:
+        prefix = "" if own else f"{settings.prefix}/"
+        note = "every object in every version" if own else "every version; the bucket itself stays"
+        yield Item("objects", f"s3://{bucket}/{prefix}", partial(objects.empty, s3, bucket, prefix), note)
+    if "KeyArn" in outputs and "Key" in made:
+        yield Item(
+            "KMS key",
+            outputs["KeyArn"],
+            partial(_schedule_key_deletion, clients("kms"), outputs["KeyArn"]),
+            f"scheduled: it can be had back for {KEY_DAYS} days",
+        )
+    if stacks.find(cloudformation, name):
+        yield Item("stack", name, partial(stacks.delete, cloudformation, name), f"{len(made)} resources")
+    if own:
+        yield Item("bucket", bucket, partial(s3.delete_bucket, Bucket=bucket))
+
+
+def _schedule_key_deletion(kms: Any, arn: str) -> None:
+    try:
+        kms.schedule_key_deletion(KeyId=arn, PendingWindowInDays=KEY_DAYS)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "KMSInvalidStateException":  # it is scheduled already
+            raise
+
+
+def _has(describe: Callable[..., Any], **name: str) -> bool:
+    try:
+        describe(**name)
+    except ClientError as error:
+        details = error.response["Error"]
+        text = details.get("Message", "").lower()
+        if details["Code"] in runs.MISSING or "could not find" in text or "does not exist" in text:
+            return False
+        raise
+    return True
+
+
+def _wait(settings: Settings, what: str, still: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while still():
+        if time.monotonic() > deadline:
+            raise DestroyError(
+                f"{what} is still there after {LONGEST_SECONDS // 60} minutes; try again later"
+            )
+        time.sleep(settings.poll_seconds)
