@@ -21,10 +21,11 @@ demo: install  ## the whole workflow on this machine, with its output in out/dem
 test: install  ## unit, functional and end-to-end tests
 	$(BIN)/python -m pytest
 
-lint: install  ## ruff and mypy
+lint: install  ## ruff, mypy, and cfn-lint for the templates
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/cfn-lint workflows/*.yaml
 
 bench: install  ## speed and memory, beside what a user would do otherwise
 	$(BIN)/python -m tests.bench
