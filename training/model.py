@@ -135,8 +135,8 @@ def logits(network: nn.Module, images: Tensor, *, flip_average: bool) -> Tensor:
     pixels = images.float() / 255
     if not flip_average:
         return network(pixels)
-    both = network(torch.cat([pixels, pixels.flip(3)]))
-    return (both[: len(pixels)] + both[len(pixels) :]) / 2
+    upright, mirrored = network(torch.cat([pixels, pixels.flip(3)])).chunk(2)
+    return (upright + mirrored) / 2
 
 
 def build(card: ModelCard) -> Network:
