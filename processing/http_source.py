@@ -45,8 +45,8 @@ class HttpSource:
                 raise TransferError(sentence) from None
             raise SourceError(sentence) from None
         except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            raise TransferError(f"{self.uri} cannot be reached: {reason}") from None
+            cause = getattr(error, "reason", None) or error
+            raise TransferError(f"{self.uri} cannot be reached: {cause}") from None
         return _http_transfer(self, answer, start)
 
 

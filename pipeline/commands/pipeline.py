@@ -106,7 +106,7 @@ def list_executions(context: typer.Context, as_json: Json = False) -> None:
     rows = [{"id": execution.id, **asdict(execution)} for execution in runs.executions(clients, settings)]
     console.print_rows(
         rows,
-        ("id", "status", "started", "modified"),
+        ("id", "status", "started"),
         "no execution yet: run `scones pipeline start`",
         as_json,
     )

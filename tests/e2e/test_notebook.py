@@ -8,7 +8,8 @@ import pytest
 from nbclient import NotebookClient
 
 from localaws import control
-from pipeline import clients, demo_archive, runs
+from pipeline import clients, runs
+from pipeline.demo import archive as demo_archive
 from pipeline.settings import load
 
 ROOT = Path(__file__).parents[2]
