@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 STATE = "local-aws"
 SUMMARY = "summary.json"
+STOP = "stop the local AWS"
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 # What a run leaves in its folder; of an earlier run nothing is kept, so nothing old is taken for new.
 RESULTS = (
     SUMMARY,
@@ -49,6 +51,9 @@ class Stages:
         console.console.print(f"[bold]{name}[/]")
         begin = time.monotonic()
         yield
+        self.ended(name, begin)
+
+    def ended(self, name: str, begin: float) -> None:
         self.seconds[name] = round(time.monotonic() - begin, 3)
 
 
@@ -65,8 +70,12 @@ def local_aws(settings: Settings, stages: Stages) -> Iterator[Clients]:
     finally:
         os.environ.clear()
         os.environ.update(environment)
-        with _uninterrupted(), stages("stop the local AWS"):
+        with _uninterrupted():
+            # Stopped before it is told: whoever read what the demo prints may be gone.
+            begin = time.monotonic()
             control.down(settings.state_dir)
+            stages.ended(STOP, begin)
+            console.console.print(f"[bold]{STOP}[/]")
 
 
 @contextmanager
@@ -105,15 +114,17 @@ def _cleared(out: Path, made: bool) -> Iterator[None]:
     _remove_results(out)
     try:
         yield
-    except Exception:
-        _remove_results(out)
-        raise
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:  # Rich ends the process when what it prints reaches nobody
         _remove_results(out)
         shutil.rmtree(out / STATE, ignore_errors=True)
         if made:
             out.rmdir()
-        print("interrupted: what the demo started and wrote is gone", file=sys.stderr)
+        if isinstance(end, KeyboardInterrupt):
+            with suppress(OSError):
+                print("interrupted: what the demo started and wrote is gone", file=sys.stderr)
+        raise
+    except BaseException:
+        _remove_results(out)
         raise
 
 
@@ -125,7 +136,7 @@ def _remove_results(out: Path) -> None:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """A second Ctrl-C must not keep the first from its work."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *ENDING)}
     try:
         yield
     finally:
@@ -134,17 +145,18 @@ def _uninterrupted() -> Iterator[None]:
 
 
 @contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does: with everything that it started."""
+def interrupted_by_signals() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does: with everything that it started."""
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in ENDING}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def write(path: Path, content: bytes) -> None:

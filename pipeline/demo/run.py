@@ -30,7 +30,7 @@ from pipeline.demo.place import (
     DemoError,
     Stages,
     fresh_folder,
-    interrupted_by_sigterm,
+    interrupted_by_signals,
     local_aws,
     write,
 )
@@ -66,7 +66,7 @@ def run(data: str, out: Path) -> dict[str, Any]:
     archive.kind_of(data)  # a slip is told before anything starts
     stages = Stages()
     settings = _settings(data, out)
-    with fresh_folder(out), interrupted_by_sigterm():
+    with fresh_folder(out), interrupted_by_signals():
         with local_aws(settings, stages) as made:
             summary = _workflow(Demo(out, settings, made, stages), data)
         summary |= {
