@@ -35,6 +35,8 @@ LOCAL = [
 DEV = [
     "pytest>=8",
     "pytest-timeout>=2.3",
+    # Much of the suite waits for processes; two workers take little more than half of its time.
+    "pytest-xdist>=3.6",
     "hypothesis>=6.100",
     "ruff>=0.12",
     "mypy>=1.15",
