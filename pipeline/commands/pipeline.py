@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,8 +49,8 @@ def upsert(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         console.print_json(asdict(done))
         return
-    for uri in done.uploaded:
-        print(f"uploaded {uri}")
+    for folder, files in Counter(uri.rpartition("/")[0] for uri in done.uploaded).items():
+        print(f"uploaded {folder}/ ({files} file{'s' if files > 1 else ''})")
     print(f"{done.change} {done.arn}")
 
 
