@@ -25,10 +25,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What held-out answers say. `threshold` is None if no threshold reaches the target accuracy."""
+    """What held-out answers say. `threshold` is None if no threshold reaches the target accuracy.
+
+    `loss` is their cross-entropy at the temperature, in nats: finer than the accuracy where runs are compared.
+    """
 
     images: int
     accuracy: float
+    loss: float
     temperature: float
     error_before: float
     error: float
@@ -39,8 +43,9 @@ class Calibration:
 
     def line(self) -> str:
         start = (
-            f"calibration:accuracy={self.accuracy:.4f}; calibration:temperature={self.temperature:.4f}; "
-            f"calibration:error={self.error:.4f}; calibration:coverage={self.coverage:.4f}; "
+            f"crossvalidation:accuracy={self.accuracy:.4f}; crossvalidation:loss={self.loss:.4f}; "
+            f"calibration:temperature={self.temperature:.4f}; calibration:error={self.error:.4f}; "
+            f"calibration:coverage={self.coverage:.4f}; "
         )
         if self.threshold is None:
             return start + f"no threshold reaches an accuracy of {self.target}"
@@ -109,6 +114,7 @@ def calibrate(logits: Tensor, labels: Tensor, target: float = TARGET) -> Calibra
     return Calibration(
         images=len(labels),
         accuracy=float(right.double().mean()),
+        loss=functional.cross_entropy(logits.double() / best, labels).item(),
         temperature=best,
         error_before=calibration_error(before, right),
         error=calibration_error(confidences, right),

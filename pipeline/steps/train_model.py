@@ -31,7 +31,15 @@ if TYPE_CHECKING:
 NAME = "TrainModel"
 # Where a container without a network finds its code: a channel, which SageMaker fills from outside.
 CODE = "/opt/ml/input/data/code/sourcedir.tar.gz"
-METRICS = ("train:loss", "train:accuracy", "validation:loss", "validation:accuracy")
+METRICS = (
+    "train:loss",
+    "train:accuracy",
+    "validation:loss",
+    "validation:accuracy",
+    "crossvalidation:accuracy",
+    "crossvalidation:loss",
+)
+NUMBER = "([0-9.]+)"
 
 
 def hyperparameters(context: StepContext) -> dict[str, Any]:
@@ -67,9 +75,10 @@ def networking(settings: Settings) -> Networking | None:
     )
 
 
-def train_model_step(context: StepContext, prepare_data: ProcessingStep) -> TrainingStep:
+def trainer(context: StepContext, step: str) -> ModelTrainer:
+    """Trains with the settings' hyperparameters; its models go to the execution's folder for the step."""
     settings = context.settings
-    trainer = ModelTrainer(
+    return ModelTrainer(
         sagemaker_session=context.session,
         role=settings.role("training"),
         training_image=context.training_image(settings.training_instance_type),
@@ -83,21 +92,30 @@ def train_model_step(context: StepContext, prepare_data: ProcessingStep) -> Trai
         networking=networking(settings),
         stopping_condition=StoppingCondition(max_runtime_in_seconds=settings.training_timeout_seconds),
         output_data_config=OutputDataConfig(
-            s3_output_path=context.execution_uri(NAME),
+            s3_output_path=context.execution_uri(step),
             kms_key_id=settings.kms_key_arn or None,
             compression_type="GZIP",
         ),
-    ).with_metric_definitions([MetricDefinition(name=name, regex=f"{name}=([0-9.]+)") for name in METRICS])
-    channels = [
+    ).with_metric_definitions(
+        [MetricDefinition(name=name, regex=f"{name}={NUMBER}") for name in METRICS],
+    )
+
+
+def channels(context: StepContext, prepare_data: ProcessingStep) -> list[InputData]:
+    found = [
         InputData(channel_name=channel, data_source=output_uri(prepare_data, channel))
         for channel in ("train", "validation")
     ]
-    if settings.network_isolation:
-        channels.append(InputData(channel_name="code", data_source=context.training.uri(settings)))
+    if context.settings.network_isolation:
+        found.append(InputData(channel_name="code", data_source=context.training.uri(context.settings)))
+    return found
+
+
+def train_model_step(context: StepContext, prepare_data: ProcessingStep) -> TrainingStep:
     return TrainingStep(
         name=NAME,
         description="Trains the classifier from scratch; model.tar.gz carries its own serving code",
-        step_args=trainer.train(input_data_config=channels),
+        step_args=trainer(context, NAME).train(input_data_config=channels(context, prepare_data)),
         cache_config=context.cache(),
         retry_policies=job_retries(),
     )

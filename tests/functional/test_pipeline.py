@@ -97,7 +97,11 @@ def test_training_metrics_are_found_in_its_log(succeeded, clients):
     name = succeeded["TrainModel"].made.rsplit("/", 1)[-1]
     job = clients("sagemaker").describe_training_job(TrainingJobName=name)
     metrics = {metric["MetricName"] for metric in job["FinalMetricDataList"]}
-    assert metrics == {"train:loss", "train:accuracy", "validation:loss", "validation:accuracy"}
+    assert metrics == {
+        f"{images}:{what}"
+        for images in ("train", "validation", "crossvalidation")
+        for what in ("loss", "accuracy")
+    }
 
 
 def test_steps_come_from_the_cache_whatever_the_commit(succeeded, clients, settings, archive):

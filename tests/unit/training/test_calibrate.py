@@ -73,6 +73,12 @@ def test_no_threshold_where_none_helps():
     assert "no threshold reaches an accuracy of 0.99" in found.line()
 
 
+def test_line_is_read_by_the_jobs_metric_definitions():
+    """The loss is that of the calibrated probabilities: ln 2 for answers that are worth nothing."""
+    found = calibrate(torch.tensor([[1.0, 0.0]] * 10), torch.tensor([0, 1] * 5))
+    assert found.line().startswith("crossvalidation:accuracy=0.5000; crossvalidation:loss=0.69")
+
+
 @pytest.mark.parametrize("count", [2, 99, 100, 101, 5000])
 def test_thinned_curve_keeps_its_ends(count: int):
     points = coverage_curve(torch.linspace(0.5, 1, count), torch.ones(count, dtype=torch.bool))
