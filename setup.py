@@ -8,7 +8,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-PACKAGES = ["pipeline", "processing", "training", "lambdas", "workflows", "monitoring", "localaws"]
+PACKAGES = ["pipeline", "processing", "training", "lambdas", "workflows", "monitoring", "explain", "localaws"]
 
 # What an operator of AWS needs. The SDK is pinned: v3 still moves its modules between minor releases.
 AWS = [
@@ -19,14 +19,20 @@ AWS = [
     "seaborn>=0.13",
 ]
 
+# Pinned: a looser pin pulls a newer CUDA build of several gigabytes.
+TORCH = "torch==2.13.0"
+
+# What a picture of a model's reasons needs. captum is PyTorch's own library of attributions and asks for
+# nothing more than is here anyway; below 1 its interfaces may still move.
+EXPLAIN = [TORCH, "captum>=0.9,<1", "pillow>=11", "numpy>=2", "seaborn>=0.13"]
+
 # What AWS on this machine needs on top.
 LOCAL = [
     # Pinned: the gateway reaches into moto's backends, whose inner names change between releases.
     "moto[server]==5.2.5",
     # AWS's own Lambda runtime interface client: handlers run exactly as Lambda runs them.
     "awslambdaric>=4,<5",
-    # Pinned: a looser pin pulls a newer CUDA build of several gigabytes.
-    "torch==2.13.0",
+    TORCH,
     # Gunzip at twice zlib's speed; `processing` falls back to zlib where it is missing.
     "isal>=1.7",
     "psutil>=6",
@@ -69,6 +75,11 @@ setup(
         "typer>=0.15",
         "rich>=13.9",
     ],
-    extras_require={"aws": AWS, "local": AWS + LOCAL, "dev": AWS + LOCAL + DEV},
+    extras_require={
+        "aws": AWS,
+        "explain": EXPLAIN,
+        "local": AWS + LOCAL,
+        "dev": AWS + EXPLAIN + LOCAL + DEV,
+    },
     entry_points={"console_scripts": ["scones=pipeline.cli:main"]},
 )

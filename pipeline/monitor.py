@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 # Requests of our own, which say nothing about what people send.
-OUR_REQUESTS = (predictions.SMOKE_TEST, predictions.PROBE)
+OUR_REQUESTS = (predictions.SMOKE_TEST, predictions.PROBE, predictions.EXPLANATION)
 
 
 def captures(clients: Clients, settings: Settings, endpoint: str) -> Captures:

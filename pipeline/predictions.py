@@ -21,9 +21,11 @@ CONTENT_TYPES = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
 }
-# Inference ids of requests of our own: a test of the endpoint, and the demo's search for images to send.
+# Inference ids of requests of our own: a test of the endpoint, the demo's search for images to send, and the
+# many variants of one image that explain an answer.
 SMOKE_TEST = "smoke-test"
 PROBE = "demo-probe"
+EXPLANATION = "explanation"
 
 
 class PredictError(Exception):
@@ -100,12 +102,21 @@ def predict(clients: Clients, settings: Settings, name: str, image: bytes, conte
     """One prediction with the names of the classes that the deployed package was trained on."""
     classes = deployed_classes(clients("sagemaker"), name) or settings.classes
     probabilities = invoke(clients("sagemaker-runtime"), name, image, content_type)
+    return Prediction(classes, tuple(checked(name, probabilities, classes)))
+
+
+def checked(name: str, probabilities: list[float], classes: tuple[str, ...]) -> list[float]:
+    """The probabilities, if there is one for each class.
+
+    Raises:
+        PredictError: there are more, or fewer.
+    """
     if len(probabilities) != len(classes):
         raise PredictError(
             f"the model at {name} answered {len(probabilities)} probabilities for the {len(classes)} "
             f"classes {', '.join(classes)}"
         )
-    return Prediction(classes, tuple(probabilities))
+    return probabilities
 
 
 def deployed_classes(sagemaker: Any, name: str) -> tuple[str, ...] | None:

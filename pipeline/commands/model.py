@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.commands import explain
 from pipeline.commands.context import Json, connect
 
 if TYPE_CHECKING:
     from pipeline.registry import Status
 
-app = typer.Typer(no_args_is_help=True, help="The registered model packages and their approval.")
+app = typer.Typer(no_args_is_help=True, help="The registered model packages: approval and explanation.")
+app.command()(explain.explain)
 
 Reference = Annotated[str | None, typer.Argument(metavar="[PACKAGE]", help="Its version or ARN.")]
 Note = Annotated[str | None, typer.Option(help="Why: kept with the package.")]

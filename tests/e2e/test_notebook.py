@@ -52,7 +52,7 @@ def test_the_notebook_runs_to_its_end(aws, tmp_path):
 
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
-    assert len(pictures) == 4  # samples, confusion, one image, monitoring
+    assert len(pictures) == 5  # samples, confusion, one image, its explanation, monitoring
     table = next(output["data"]["text/plain"] for output in outputs if "outcome" in str(output.get("data")))
     assert table.count("blend-") >= 1
     assert (tmp_path / "out" / "notebook" / "monitoring.json").exists()

@@ -1,0 +1,111 @@
+"""`scones model explain` and `scones model clarify`: which parts of an image an answer stands on."""
+
+from __future__ import annotations
+
+import importlib.util
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.commands.context import Json, connect
+
+if TYPE_CHECKING:
+    from explain.maps import Explanation
+    from explain.model import Model
+    from pipeline.clients import Clients
+    from pipeline.settings import Settings
+
+
+class MissingExtraError(Exception):
+    """A library that only an extra of this package installs."""
+
+
+class Method(StrEnum):
+    """As in explain.maps, which `--help` cannot wait for."""
+
+    OCCLUSION = "occlusion"
+    GRADIENTS = "integrated-gradients"
+
+
+def explain(
+    context: typer.Context,
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="PNG or JPEG: files, s3:// URIs.")],
+    package: Annotated[
+        str | None, typer.Option(help="A package's version or ARN; the newest when left out.")
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="Explain an endpoint's answers instead, whatever its model is.")
+    ] = None,
+    method: Annotated[
+        list[Method] | None, typer.Option(help="Both when left out; an endpoint has occlusion only.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--class", help="The class to explain; the predicted one when left out.")
+    ] = None,
+    out: Annotated[Path, typer.Option(dir_okay=False, help="The picture.")] = Path("out/explanation.png"),
+    as_json: Json = False,
+) -> None:
+    """Draw which parts of an image speak for its predicted class, and which against it."""
+    if package and endpoint:
+        raise typer.BadParameter("choose --package or --endpoint, not both")
+    if endpoint and method and Method.GRADIENTS in method:
+        raise typer.BadParameter("an endpoint gives answers and no gradients: use --method occlusion")
+    settings, clients = connect(context)
+    _require_library()
+    from explain import figure, maps
+    from explain.model import read
+    from pipeline import console, explanations
+
+    pictures = [read(explanations.read_image(clients, image)) for image in images]
+    model, what = _model(clients, settings, package, endpoint)
+    methods = list(dict.fromkeys(method or [m for m in Method if model.differentiable or m == "occlusion"]))
+    found = []
+    for image, pixels in zip(images, pictures, strict=True):
+        with console.console.status(f"asking {what} about {image}"):
+            found.append(maps.explain(model, image.rpartition("/")[2], pixels, methods, label))
+        if not as_json:
+            print(_line(found[-1]), flush=True)
+    _write(out, figure.draw(found))
+    if as_json:
+        rows = [explanations.as_dict(explanation) for explanation in found]
+        console.print_json({"model": what, "picture": str(out), "explanations": rows})
+    else:
+        print(out)
+
+
+def _require_library() -> None:
+    missing = [name for name in ("torch", "captum", "seaborn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"{' and '.join(missing)} must be there to explain a model: pip install 'scones[explain]'"
+        )
+
+
+def _model(
+    clients: Clients, settings: Settings, package: str | None, endpoint: str | None
+) -> tuple[Model, str]:
+    """What is asked, and its name."""
+    from pipeline import explanations, registry
+
+    if endpoint:
+        return explanations.endpoint_model(clients, settings, endpoint), f"endpoint {endpoint}"
+    chosen = registry.find(clients("sagemaker"), settings.model_package_group, package)
+    return explanations.package_model(clients, chosen), f"package {chosen.version}"
+
+
+def _line(explanation: Explanation) -> str:
+    checks = "; ".join(
+        f"{found.method}: {found.check.strongest:.3f} with the strongest tenth hidden, "
+        f"{found.check.elsewhere:.3f} with as much elsewhere"
+        for found in explanation.maps
+    )
+    return f"{explanation.name}\t{explanation.explained}\t{explanation.probability():.3f}\t{checks}"
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_bytes(content)
+    temporary.replace(path)
