@@ -14,6 +14,7 @@ from pipeline.commands.context import Json, connect
 if TYPE_CHECKING:
     from explain.maps import Explanation
     from explain.model import Model
+    from pipeline.clarify import ModelToAsk
     from pipeline.clients import Clients
     from pipeline.settings import Settings
 
@@ -73,6 +74,60 @@ def explain(
         console.print_json({"model": what, "picture": str(out), "explanations": rows})
     else:
         print(out)
+
+
+def clarify(
+    context: typer.Context,
+    images: Annotated[str, typer.Argument(metavar="S3_PREFIX", help="Where the images are: PNG, or JPEG.")],
+    package: Annotated[
+        str | None, typer.Option(help="A package's version or ARN; the newest approved when left out.")
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="Explain the model behind this endpoint, which itself is not asked.")
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Write the job's configuration to this folder.")
+    ] = None,
+    submit: Annotated[bool, typer.Option("--submit", help="Start the job. It costs money.")] = False,
+    role: Annotated[
+        str | None, typer.Option(help="ARN of the role it runs as; that of processing jobs when left out.")
+    ] = None,
+    segments: Annotated[int, typer.Option(min=2, max=1000, help="Parts of an image, about.")] = 20,
+    samples: Annotated[int, typer.Option(min=10, max=100_000, help="Requests for each image.")] = 500,
+) -> None:
+    """Configure a SageMaker Clarify job that explains images on AWS, and start it if asked to."""
+    if package and endpoint:
+        raise typer.BadParameter("choose --package or --endpoint, not both")
+    if not write and not submit:
+        raise typer.BadParameter("say --write DIR to look at the job first, or --submit to start it")
+    settings, clients = connect(context)
+    from pipeline import clarify
+
+    found = clarify.find_images(clients("s3"), images)
+    name, model = _model_to_ask(clients, settings, package, endpoint)
+    made = clarify.job(settings, found, model, name=name, role=role, segments=segments, samples=samples)
+    print(f"{found.count} images, about {found.count * samples:,} requests to an endpoint of the job's own")
+    for path in clarify.write(made, write) if write else []:
+        print(path)
+    if submit:
+        print(clarify.submit(clients, settings, made))
+
+
+def _model_to_ask(
+    clients: Clients, settings: Settings, package: str | None, endpoint: str | None
+) -> tuple[str, ModelToAsk]:
+    """The job's name, and the model: that of an endpoint, or one of the package by the job's name."""
+    from pipeline import clarify, predictions, registry
+    from pipeline.endpoints import unique_name
+
+    sagemaker = clients("sagemaker")
+    name = unique_name(clarify.prefix(settings))
+    if endpoint:
+        classes = predictions.deployed_classes(sagemaker, endpoint) or settings.classes
+        return name, clarify.model_behind(sagemaker, endpoint, classes)
+    chosen = registry.approved(sagemaker, settings.model_package_group, package)
+    classes = tuple(registry.describe(clients, chosen).metadata.get("classes", "").split())
+    return name, clarify.ModelToAsk(name, classes or settings.classes, package=chosen.arn)
 
 
 def _require_library() -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import tarfile
+import time
 
 import numpy as np
 import pytest
@@ -86,6 +87,11 @@ def packages(client, tmp_path_factory):
         "ours": registered(sagemaker, s3, "explain/ours.tar.gz", (folder / "model.tar.gz").read_bytes()),
     }
     s3.delete_object(Bucket=BUCKET, Key="explain/gone.tar.gz")
+    for package in sagemaker.list_model_packages(ModelPackageGroupName=NAME)["ModelPackageSummaryList"]:
+        if str(package["ModelPackageVersion"]) == found["ours"]:
+            sagemaker.update_model_package(
+                ModelPackageArn=package["ModelPackageArn"], ModelApprovalStatus="Approved"
+            )
     return found
 
 
@@ -197,3 +203,68 @@ def test_wrong_usage_is_told_before_anything_is_asked(scones, words, said):
     done = scones("explain", "image.png", *words)
     assert done.exit_code == 2
     assert said in done.output
+
+
+def test_a_clarify_job_is_written_and_sent(scones, client, packages, tmp_path):
+    """Clarify's container is AWS's own: the job is taken here, and says why it does not run."""
+    s3, sagemaker = client("s3"), client("sagemaker")
+    for number in range(3):
+        s3.put_object(Bucket=BUCKET, Key=f"explain/clarify/{number}.png", Body=png())
+    place = f"s3://{BUCKET}/explain/clarify/"
+    done = scones("clarify", place, "--package", packages["ours"], "--write", "job", "--submit")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("3 images, about 1,500 requests to an endpoint of the job's own\n")
+    arn = done.stdout.splitlines()[-1]
+    name = arn.rpartition("/")[2]
+
+    request = json.loads((tmp_path / "job" / "create-processing-job.json").read_text())
+    analysis = json.loads((tmp_path / "job" / "analysis_config.json").read_text())
+    described = sagemaker.describe_processing_job(ProcessingJobName=name)
+    assert {key: described[key] for key in request if key != "Tags"} == {
+        key: value for key, value in request.items() if key != "Tags"
+    }
+    sent = {each["InputName"]: each["S3Input"]["S3Uri"] for each in described["ProcessingInputs"]}
+    bucket, _, key = sent["analysis_config"].removeprefix("s3://").partition("/")
+    assert json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) == analysis
+    model = sagemaker.describe_model(ModelName=analysis["predictor"]["model_name"])
+    assert model["Containers"][0]["ModelPackageName"].endswith(f"/{packages['ours']}")
+    deadline = time.monotonic() + 60
+    while (job := sagemaker.describe_processing_job(ProcessingJobName=name))[
+        "ProcessingJobStatus"
+    ] == "InProgress":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert job["ProcessingJobStatus"] == "Failed"
+    assert "sagemaker-clarify-processing" in job["FailureReason"]
+    removed = CliRunner().invoke(app, ["endpoint", "delete", name])  # as the documentation says
+    assert removed.stdout == f"deleted model {name}\n", removed.exception
+
+
+def test_a_refused_clarify_job_leaves_nothing(scones, client, packages, monkeypatch):
+    monkeypatch.setenv("SCONES_PROCESSING_INSTANCE_TYPE", "ml.nonsense.large")
+    s3, sagemaker = client("s3"), client("sagemaker")
+    s3.put_object(Bucket=BUCKET, Key="explain/refused/1.png", Body=png())
+    before = {each["ModelName"] for each in sagemaker.list_models(MaxResults=100)["Models"]}
+    done = scones("clarify", f"s3://{BUCKET}/explain/refused/", "--submit")
+    assert done.exit_code == 1
+    assert "ml.nonsense.large" in (sentence(done.exception) or "")
+    assert {each["ModelName"] for each in sagemaker.list_models(MaxResults=100)["Models"]} == before
+    sent = s3.list_objects_v2(Bucket=BUCKET, Prefix="explain/explanations/").get("Contents", [])
+    assert len(sent) <= 1  # that of the other test
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([f"s3://{BUCKET}/explain/nothing/", "--submit"], 1, "no PNG or JPEG by its name"),
+        ([f"s3://{BUCKET}/explain/", "--submit", "--endpoint", "nowhere"], 1, "there is no endpoint nowhere"),
+        ([f"s3://{BUCKET}/explain/", "--submit", "--package", "1"], 1, "is PendingManualApproval: approve"),
+        ([f"s3://{BUCKET}/explain/", "--submit", "--role", "nobody"], 1, "nobody is no role's ARN"),
+        ([f"s3://{BUCKET}/explain/"], 2, "say --write DIR to look at the job first"),
+    ],
+    ids=str,
+)
+def test_a_mistake_about_clarify_is_told(scones, packages, words, code, said):
+    done = scones("clarify", *words)
+    assert done.exit_code == code
+    assert said in (done.output if code == 2 else sentence(done.exception))
