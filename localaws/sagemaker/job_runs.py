@@ -205,7 +205,11 @@ def _state(document: Document) -> list[str]:
 
 def announce(service: SageMakerService, kind: str, document: Document) -> None:
     """Tells of a job's new state; the event's detail is what Describe answers, its times in milliseconds."""
-    words = {"TrainingJob": "Training Job", "ProcessingJob": "Processing Job"}[kind]
+    words = {
+        "TrainingJob": "Training Job",
+        "ProcessingJob": "Processing Job",
+        "TransformJob": "Transform Job",
+    }[kind]
     detail = {
         key: int(value * 1000) if key.endswith("Time") else value for key, value in public(document).items()
     }

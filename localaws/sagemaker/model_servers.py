@@ -41,7 +41,7 @@ class NotReadyError(Exception):
 
 
 class ModelTimeoutError(Exception):
-    """The model did not answer within its 60 seconds."""
+    """The model did not answer within its time."""
 
 
 class ModelConnectionError(Exception):
@@ -57,12 +57,14 @@ class ServerSpec:
         environment: all its variables but that one.
         folder: its own; `folder/ml/model` holds the unpacked model.
         name: in the log stream and the threads' names, such as `AllTraffic/i-0a…`.
+        answer_seconds: what the model has to answer a request.
     """
 
     command: Sequence[str]
     environment: Mapping[str, str]
     folder: Path
     name: str
+    answer_seconds: float = ANSWER_SECONDS
 
 
 class ModelServer:
@@ -88,6 +90,11 @@ class ModelServer:
     @property
     def state(self) -> State:
         return self._state
+
+    @property
+    def restarted(self) -> bool:
+        """Whether its first process has ended."""
+        return self._starts > 1
 
     def start(self) -> None:
         self._thread.start()
@@ -136,6 +143,16 @@ class ModelServer:
                 raise NotReadyError(self._spec.name) from error  # nothing was sent: ask again
             raise ModelConnectionError(str(error)) from error
 
+    def get(self, path: str) -> urllib3.BaseHTTPResponse:
+        """Asks the server for something beside predictions. Raises NotReadyError."""
+        pool = self._pool
+        if pool is None:
+            raise NotReadyError(self._spec.name)
+        try:
+            return pool.urlopen("GET", path, retries=False, timeout=_PING_SECONDS)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise NotReadyError(self._spec.name) from error
+
     def _doubt(self, pool: urllib3.HTTPConnectionPool) -> None:
         """A connection broke: the process may be about to end. No requests until /ping is answered again."""
         with self._changed:
@@ -177,7 +194,7 @@ class ModelServer:
             self._container = container
             self._starts += 1
             self._changed.notify_all()
-        timeout = urllib3.Timeout(connect=_PING_SECONDS, read=ANSWER_SECONDS)
+        timeout = urllib3.Timeout(connect=_PING_SECONDS, read=self._spec.answer_seconds)
         pool = urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=64, timeout=timeout)
         self._ended = ended = threading.Event()
         watcher = threading.Thread(target=self._watch, args=(pool, ended), daemon=True)

@@ -29,6 +29,7 @@ MODULES = (
     "localaws.sagemaker.training_jobs",
     "localaws.sagemaker.registry",
     "localaws.sagemaker.models",
+    "localaws.sagemaker.transform_jobs",
     "localaws.sagemaker.endpoints",
     "localaws.sagemaker.runtime",
     "localaws.sagemaker.pipelines",

@@ -78,6 +78,13 @@ class Transfers:
         except (ClientError, BotoCoreError) as error:
             raise TransferError(f"Reading {location} failed: {error}") from error
 
+    def write(self, target: Location, content: bytes) -> None:
+        """A small object, whole."""
+        try:
+            self._http.put(target.bucket, target.key, content)
+        except S3HttpError as error:
+            raise TransferError(f"Writing {target} failed: {error}") from error
+
     def stream(self, location: Location) -> Iterator[bytes]:
         """An object's bytes in pieces."""
         try:

@@ -1,0 +1,134 @@
+"""Batch transform jobs: Create, Describe, Stop, List."""
+
+from __future__ import annotations
+
+from localaws.sagemaker.errors import ResourceInUseError, ValidationError
+from localaws.sagemaker.job_runs import Document, announce, recover
+from localaws.sagemaker.jobs import Stop
+from localaws.sagemaker.models import find_model
+from localaws.sagemaker.operations import now, operation, page, public, tags_of
+from localaws.sagemaker.service import SageMakerService, described
+from localaws.sagemaker.tags import set_tags
+from localaws.sagemaker.transform_run import KIND, TransformRun, end
+
+_LARGEST_MB = 100
+_DEFAULT_MB = 6
+
+
+def start(service: SageMakerService) -> None:
+    recover(service, KIND, end)
+
+
+def close(service: SageMakerService) -> None:
+    service.jobs.close(service.stack.arn("transform-job/"))
+
+
+@operation("CreateTransformJob")
+def create_transform_job(service: SageMakerService, request: Document) -> Document:
+    """Starts the job. The model is resolved now, so it may be deleted while the job runs."""
+    name = request["TransformJobName"]
+    arn = service.stack.arn(f"transform-job/{name}")
+    _check(request)
+    containers = find_model(service, request["ModelName"])["_Resolved"]
+    if len(containers) != 1:
+        raise ValidationError("The local SageMaker transforms with models of one container, not several.")
+    moment = now()
+    document = {
+        **described("DescribeTransformJob", request),
+        "TransformJobArn": arn,
+        "TransformJobStatus": "InProgress",
+        "CreationTime": moment,
+        "LastModifiedTime": moment,
+        "_Container": containers[0],
+    }
+    with service.store.transaction():
+        if service.store.get(KIND, name):
+            raise ResourceInUseError(
+                "Transform job names must be unique within an AWS account and region, and a transform job "
+                f"with this name already exists ({arn})"
+            )
+        service.store.put(KIND, name, document)
+        set_tags(service, arn, tags_of(request))
+    announce(service, KIND, document)
+    service.jobs.launch(arn, lambda job: TransformRun(service, name, job).run())
+    return {"TransformJobArn": arn}
+
+
+@operation("DescribeTransformJob")
+def describe_transform_job(service: SageMakerService, request: Document) -> Document:
+    document = public(_find(service, request["TransformJobName"]))
+    del document["LastModifiedTime"]  # which only the list has
+    return document
+
+
+@operation("StopTransformJob")
+def stop_transform_job(service: SageMakerService, request: Document) -> Document:
+    name = request["TransformJobName"]
+    _find(service, name)
+
+    def change(document: Document) -> None:
+        status = document["TransformJobStatus"]
+        if status not in ("InProgress", "Stopping"):
+            raise ValidationError(
+                f"The request was rejected because the transform job is in status {status}."
+            )
+        document["TransformJobStatus"] = "Stopping"
+        document["LastModifiedTime"] = now()
+
+    document = service.store.update(KIND, name, change)
+    announce(service, KIND, document)
+    service.jobs.ask_to_stop(document["TransformJobArn"], Stop.USER)
+    return {}
+
+
+@operation("ListTransformJobs")
+def list_transform_jobs(service: SageMakerService, request: Document) -> Document:
+    members = (
+        "TransformJobName",
+        "TransformJobArn",
+        "CreationTime",
+        "TransformEndTime",
+        "LastModifiedTime",
+        "TransformJobStatus",
+        "FailureReason",
+    )
+    return page(
+        service.store.list(KIND),
+        request,
+        member="TransformJobSummaries",
+        summary=lambda document: {key: document[key] for key in members if key in document},
+        sort={"CreationTime": "CreationTime", "Name": "TransformJobName", "Status": "TransformJobStatus"},
+        name="TransformJobName",
+    )
+
+
+def _find(service: SageMakerService, name: str) -> Document:
+    document = service.store.get(KIND, name)
+    if document is None:
+        raise ValidationError(f"Could not find requested job with name: {name}")
+    return document
+
+
+def _check(request: Document) -> None:
+    """Refuses what SageMaker refuses, and what cannot be had here."""
+    payload, concurrent = request.get("MaxPayloadInMB"), request.get("MaxConcurrentTransforms")
+    megabytes = (_DEFAULT_MB if payload is None else payload) * (concurrent or 1)
+    if megabytes > _LARGEST_MB:
+        raise ValidationError(
+            f"MaxConcurrentTransforms * MaxPayloadInMB is {megabytes} MB and cannot exceed {_LARGEST_MB} MB."
+        )
+    given = request["TransformInput"]
+    processing = request.get("DataProcessing") or {}
+    missing = {
+        "SplitType": given.get("SplitType") in ("RecordIO", "TFRecord"),
+        "S3DataType": given["DataSource"]["S3DataSource"]["S3DataType"] not in ("S3Prefix", "ManifestFile"),
+        "InputFilter": processing.get("InputFilter", "$") != "$",
+        "OutputFilter": processing.get("OutputFilter", "$") != "$",
+        "JoinSource": processing.get("JoinSource", "None") != "None",
+        "DataCaptureConfig": bool(request.get("DataCaptureConfig")),
+    }
+    for member in (member for member, asked in missing.items() if asked):
+        raise ValidationError(
+            f"The local SageMaker has no such {member}: transform jobs here read S3Prefix or ManifestFile, "
+            "split by None or Line, and neither filter, join nor capture."
+        )
