@@ -27,7 +27,7 @@ class Point:
 class Calibration:
     """What held-out answers say. `threshold` is None if no threshold reaches the target accuracy.
 
-    `loss` is their cross-entropy at the temperature, in nats: finer than the accuracy where runs are compared.
+    `loss` is their cross-entropy at the temperature, in nats: finer than the accuracy to compare runs by.
     """
 
     images: int

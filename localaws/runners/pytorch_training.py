@@ -64,7 +64,7 @@ def main() -> int:
 
 def run() -> None:
     hyperparameters = read_hyperparameters()
-    own = {name: value for name, value in hyperparameters.items() if name.startswith("sagemaker_")}
+    own = {name: value for name, value in hyperparameters.items() if is_own(name)}
     user = {name: value for name, value in hyperparameters.items() if name not in own}
     program = os.environ.get("SAGEMAKER_PROGRAM") or own.get("sagemaker_program")
     source = os.environ.get("SAGEMAKER_SUBMIT_DIRECTORY") or own.get("sagemaker_submit_directory")
@@ -98,6 +98,11 @@ def _decoded(value: str) -> Any:
         return json.loads(value)
     except ValueError:
         return value
+
+
+def is_own(name: str) -> bool:
+    """Is the hyperparameter the toolkit's, not the script's? A tuning job adds one: its objective."""
+    return name.startswith("sagemaker_") or name == "_tuning_objective_metric"
 
 
 def fetch_code(source: str) -> None:

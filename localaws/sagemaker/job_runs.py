@@ -209,6 +209,7 @@ def announce(service: SageMakerService, kind: str, document: Document) -> None:
         "TrainingJob": "Training Job",
         "ProcessingJob": "Processing Job",
         "TransformJob": "Transform Job",
+        "HyperParameterTuningJob": "HyperParameter Tuning Job",
     }[kind]
     detail = {
         key: int(value * 1000) if key.endswith("Time") else value for key, value in public(document).items()

@@ -22,12 +22,15 @@ class Metrics:
         self._last: dict[str, dict[str, Any]] = {}
         self._data: list[dict[str, Any]] = []
 
-    def read(self, line: str, host: str) -> None:
+    def read(self, line: str, host: str) -> list[tuple[str, float]]:
+        """Takes in a line of the log; answers the metrics that it has."""
+        found = []
         for name, pattern in self._patterns:
             for match in pattern.finditer(line):
                 value = _number(match)
                 if value is None:
                     continue
+                found.append((name, value))
                 moment = round(time.time(), 3)
                 self._last[name] = {"MetricName": name, "Value": value, "Timestamp": moment}
                 self._data.append(
@@ -38,6 +41,7 @@ class Metrics:
                         "Dimensions": [{"Name": "Host", "Value": host}],
                     }
                 )
+        return found
 
     def final(self) -> list[dict[str, Any]]:
         """DescribeTrainingJob's FinalMetricDataList: the last value of each."""

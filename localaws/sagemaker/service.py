@@ -27,6 +27,8 @@ MODULES = (
     "localaws.sagemaker.tags",
     "localaws.sagemaker.processing_jobs",
     "localaws.sagemaker.training_jobs",
+    # After the training jobs: it begins when they are recovered, and closes before they do.
+    "localaws.sagemaker.tuning.jobs",
     "localaws.sagemaker.registry",
     "localaws.sagemaker.models",
     "localaws.sagemaker.transform_jobs",
@@ -112,6 +114,11 @@ def _body(request: Request) -> Document:
     if not isinstance(body, dict):
         raise ValidationError("The request's body is not a JSON object.")
     return body
+
+
+def check(operation: str, request: Document) -> None:
+    """Is the request one that the operation's model takes? Raises SageMakerError."""
+    check_request(_service_model().operation_model(operation), request)
 
 
 def described(operation: str, request: Document) -> Document:

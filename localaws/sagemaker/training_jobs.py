@@ -25,12 +25,18 @@ def close(service: SageMakerService) -> None:
 
 @operation("CreateTrainingJob")
 def create_training_job(service: SageMakerService, request: Document) -> Document:
+    return create(service, request, {})
+
+
+def create(service: SageMakerService, request: Document, more: Document) -> Document:
+    """Creates the job; `more` are members of its document that no request has."""
     name = request["TrainingJobName"]
     arn = service.stack.arn(f"training-job/{name}")
-    _check(request)
+    check(request)
     moment = now()
     document = {
         **described("DescribeTrainingJob", request),
+        **more,
         "StoppingCondition": {"MaxRuntimeInSeconds": _DAY} | (request.get("StoppingCondition") or {}),
         "TrainingJobArn": arn,
         "TrainingJobStatus": "InProgress",
@@ -140,7 +146,8 @@ def _refuse_unless_running(document: Document) -> None:
         raise ValidationError(f"The request was rejected because the training job is in status {status}.")
 
 
-def _check(request: Document) -> None:
+def check(request: Document) -> None:
+    """What SageMaker refuses beyond its service model, and what is not done here. Raises ValidationError."""
     specification = request.get("AlgorithmSpecification") or {}
     if not specification.get("TrainingImage"):
         raise ValidationError(

@@ -90,7 +90,13 @@ class TrainingRun(JobRun):
         self.update(change)
 
     def _hear(self, host: str, line: str) -> None:
-        self.metrics.read(line, f"{self.name}/{host}")
+        found = self.metrics.read(line, f"{self.name}/{host}")
+        watched = self.document.get("_Watched")  # by a tuning job that stops early what is hopeless
+        values = [value for name, value in found if name == watched]
+        if values:
+            self.service.store.update(
+                KIND, self.name, lambda document: document.setdefault("_Values", []).extend(values)
+            )
 
     def _ml(self, host: str) -> Path:
         return self.host_folder(host) / "ml"

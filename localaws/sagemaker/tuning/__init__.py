@@ -1,0 +1,1 @@
+"""Hyperparameter tuning jobs: searches that run training jobs, as SageMaker's automatic model tuning does."""

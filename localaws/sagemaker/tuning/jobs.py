@@ -1,0 +1,190 @@
+"""Hyperparameter tuning jobs: Create, Describe, Stop, List, Delete, and the list of their training jobs."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from localaws.sagemaker import training_jobs
+from localaws.sagemaker.errors import ResourceInUseError, ResourceNotFoundError, ValidationError
+from localaws.sagemaker.job_runs import announce
+from localaws.sagemaker.jobs import Stop
+from localaws.sagemaker.operations import now, operation, page, public, tags_of
+from localaws.sagemaker.service import SageMakerService, check, described
+from localaws.sagemaker.tags import drop_tags, set_tags
+from localaws.sagemaker.tuning import checks, trials
+from localaws.sagemaker.tuning.course import TuningRun
+from localaws.sagemaker.tuning.definitions import KIND, OBJECTIVE, budget, search_of, training_request
+
+Document = dict[str, Any]
+
+_NAME = "HyperParameterTuningJobName"
+_STATUS = "HyperParameterTuningJobStatus"
+_VALUE = "FinalObjectiveMetricValue"
+
+
+def start(service: SageMakerService) -> None:
+    """Goes on with what an earlier process left."""
+    for document in service.store.list(KIND):
+        if document[_STATUS] in trials.ACTIVE:
+            _launch(service, document)
+
+
+def close(service: SageMakerService) -> None:
+    prefix = service.stack.arn("hyper-parameter-tuning-job/")
+    for document in service.store.list(KIND):
+        service.jobs.ask_to_stop(document["HyperParameterTuningJobArn"], Stop.CLOSING)
+    with service.store.changed:
+        service.store.changed.notify_all()
+    service.jobs.close(prefix)
+
+
+@operation("CreateHyperParameterTuningJob")
+def create_tuning_job(service: SageMakerService, request: Document) -> Document:
+    name = request[_NAME]
+    arn = service.stack.arn(f"hyper-parameter-tuning-job/{name}")
+    checks.check(request)
+    document = _document(request, arn)
+    _check_training(document)
+    with service.store.transaction():
+        if service.store.get(KIND, name):
+            raise ResourceInUseError(
+                "Hyperparameter tuning job names must be unique within an AWS account and region, and a "
+                f"hyperparameter tuning job with this name already exists ({arn})"
+            )
+        service.store.put(KIND, name, document)
+        set_tags(service, arn, tags_of(request))
+    announce(service, KIND, document)
+    _launch(service, document)
+    return {"HyperParameterTuningJobArn": arn}
+
+
+def _document(request: Document, arn: str) -> Document:
+    config, moment = request["HyperParameterTuningJobConfig"], now()
+    definition = request["TrainingJobDefinition"]
+    metric = config["HyperParameterTuningJobObjective"]["MetricName"]
+    static = {OBJECTIVE: metric} | (definition.get("StaticHyperParameters") or {})
+    document = {
+        **described("DescribeHyperParameterTuningJob", request),
+        "TrainingJobDefinition": definition | {"StaticHyperParameters": static},
+        "HyperParameterTuningJobArn": arn,
+        _STATUS: "InProgress",
+        "CreationTime": moment,
+        "LastModifiedTime": moment,
+        "_Trials": [],
+        "_Seed": config["RandomSeed"] if "RandomSeed" in config else secrets.randbits(32),
+        "_Budget": budget(config),
+    }
+    trials.summarise(document)
+    return document
+
+
+def _check_training(document: Document) -> None:
+    """Would its training jobs be taken? Better told now than by each of them."""
+    tuned = search_of(document).next([], 0)
+    request = training_request(document, f"{document[_NAME]}-001-00000000", tuned)
+    check("CreateTrainingJob", request)
+    training_jobs.check(request)
+
+
+def _launch(service: SageMakerService, document: Document) -> None:
+    name = document[_NAME]
+    service.jobs.launch(
+        document["HyperParameterTuningJobArn"], lambda job: TuningRun(service, name, job).run()
+    )
+
+
+@operation("DescribeHyperParameterTuningJob")
+def describe_tuning_job(service: SageMakerService, request: Document) -> Document:
+    return public(_find(service, request[_NAME]))
+
+
+@operation("StopHyperParameterTuningJob")
+def stop_tuning_job(service: SageMakerService, request: Document) -> Document:
+    _find(service, request[_NAME])
+
+    def change(document: Document) -> None:
+        if document[_STATUS] not in trials.ACTIVE:
+            raise ValidationError(
+                "The request was rejected because the hyperparameter tuning job is in status "
+                f"{document[_STATUS]}."
+            )
+        document[_STATUS] = "Stopping"
+        document["LastModifiedTime"] = now()
+
+    announce(service, KIND, service.store.update(KIND, request[_NAME], change))
+    return {}
+
+
+@operation("ListHyperParameterTuningJobs")
+def list_tuning_jobs(service: SageMakerService, request: Document) -> Document:
+    return page(
+        service.store.list(KIND),
+        {"SortOrder": "Ascending", **request},
+        member="HyperParameterTuningJobSummaries",
+        summary=_summary,
+        sort={"Name": _NAME, "Status": _STATUS, "CreationTime": "CreationTime"},
+        name=_NAME,
+    )
+
+
+def _summary(document: Document) -> Document:
+    members = (
+        _NAME,
+        "HyperParameterTuningJobArn",
+        _STATUS,
+        "CreationTime",
+        "HyperParameterTuningEndTime",
+        "LastModifiedTime",
+        "TrainingJobStatusCounters",
+        "ObjectiveStatusCounters",
+    )
+    config = document["HyperParameterTuningJobConfig"]
+    own = {"Strategy": config["Strategy"], "ResourceLimits": config["ResourceLimits"]}
+    return {key: document[key] for key in members if key in document} | own
+
+
+@operation("ListTrainingJobsForHyperParameterTuningJob")
+def list_training_jobs(service: SageMakerService, request: Document) -> Document:
+    document = _find(service, request[_NAME])
+    wanted = request.get("StatusEquals")
+    found = [
+        {**trial, _VALUE: trials.value_of(trial)}
+        for trial in document["_Trials"]
+        if wanted in (None, trial["TrainingJobStatus"])
+        and (request.get("SortBy") != _VALUE or trials.value_of(trial) is not None)
+    ]
+    asked = {key: value for key, value in request.items() if key != "StatusEquals"}
+    return page(
+        found,
+        {"SortOrder": "Ascending", **asked},
+        member="TrainingJobSummaries",
+        summary=lambda trial: {key: value for key, value in trials.shown(trial).items() if key != _VALUE},
+        sort={
+            "Name": "TrainingJobName",
+            "CreationTime": "CreationTime",
+            "Status": "TrainingJobStatus",
+            _VALUE: _VALUE,
+        },
+    )
+
+
+@operation("DeleteHyperParameterTuningJob")
+def delete_tuning_job(service: SageMakerService, request: Document) -> Document:
+    """Forgets the tuning job; its training jobs and their models stay."""
+    document = _find(service, request[_NAME])
+    if document[_STATUS] in trials.ACTIVE:
+        raise ResourceInUseError(f"{document['HyperParameterTuningJobArn']} is {document[_STATUS]}.")
+    with service.store.transaction():
+        service.store.delete(KIND, request[_NAME])
+        drop_tags(service, document["HyperParameterTuningJobArn"])
+    return {}
+
+
+def _find(service: SageMakerService, name: str) -> Document:
+    document = service.store.get(KIND, name)
+    if document is None:
+        raise ResourceNotFoundError(
+            f"Amazon SageMaker can't find a tuning job called {name}. Type another name."
+        )
+    return document
