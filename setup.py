@@ -32,15 +32,10 @@ LOCAL = [
     "moto[server]==5.2.5",
     # AWS's own Lambda runtime interface client: handlers run exactly as Lambda runs them.
     "awslambdaric>=4,<5",
-<<<<<<< HEAD
     TORCH,
-=======
-    # Pinned: a looser pin pulls a newer CUDA build of several gigabytes.
-    "torch==2.13.0",
     # Bayesian search for tuning jobs: Parzen estimators on numpy alone, 47 MB in the process. Its Gaussian
     # process found as much in a test, for 300 MB more and five hundred times the time.
     "optuna>=4.5",
->>>>>>> 801ac0b (Tuning jobs on the local AWS: searches that run training jobs, survive a kill, and end as SageMaker's do)
     # Gunzip at twice zlib's speed; `processing` falls back to zlib where it is missing.
     "isal>=1.7",
     "psutil>=6",
