@@ -43,7 +43,7 @@ class Calibration:
 
     def line(self) -> str:
         start = (
-            f"crossvalidation:accuracy={self.accuracy:.4f}; crossvalidation:loss={self.loss:.4f}; "
+            f"heldout:accuracy={self.accuracy:.4f}; heldout:loss={self.loss:.4f}; "
             f"calibration:temperature={self.temperature:.4f}; calibration:error={self.error:.4f}; "
             f"calibration:coverage={self.coverage:.4f}; "
         )

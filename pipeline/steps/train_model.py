@@ -36,8 +36,8 @@ METRICS = (
     "train:accuracy",
     "validation:loss",
     "validation:accuracy",
-    "crossvalidation:accuracy",
-    "crossvalidation:loss",
+    "heldout:accuracy",
+    "heldout:loss",
 )
 NUMBER = "([0-9.]+)"
 

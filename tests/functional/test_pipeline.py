@@ -99,7 +99,7 @@ def test_training_metrics_are_found_in_its_log(succeeded, clients):
     metrics = {metric["MetricName"] for metric in job["FinalMetricDataList"]}
     assert metrics == {
         f"{images}:{what}"
-        for images in ("train", "validation", "crossvalidation")
+        for images in ("train", "validation", "heldout")
         for what in ("loss", "accuracy")
     }
 

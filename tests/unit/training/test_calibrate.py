@@ -76,7 +76,7 @@ def test_no_threshold_where_none_helps():
 def test_line_is_read_by_the_jobs_metric_definitions():
     """The loss is that of the calibrated probabilities: ln 2 for answers that are worth nothing."""
     found = calibrate(torch.tensor([[1.0, 0.0]] * 10), torch.tensor([0, 1] * 5))
-    assert found.line().startswith("crossvalidation:accuracy=0.5000; crossvalidation:loss=0.69")
+    assert found.line().startswith("heldout:accuracy=0.5000; heldout:loss=0.69")
 
 
 @pytest.mark.parametrize("count", [2, 99, 100, 101, 5000])
