@@ -54,6 +54,12 @@ def text(name: str) -> str:
     return files("workflows").joinpath(name).read_text(encoding="utf-8")
 
 
+def machines() -> tuple[str, ...]:
+    """The names of the state machines that are defined in this package."""
+    names = (file.name for file in files("workflows").iterdir())
+    return tuple(sorted(name.removesuffix(".asl.json") for name in names if name.endswith(".asl.json")))
+
+
 def upload(s3: Any, bucket: str, prefix: str, asset: Asset) -> bool:
     """Puts the file there unless it is; says whether it was not."""
     key = asset.key(prefix)
