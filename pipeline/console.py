@@ -31,6 +31,11 @@ STYLES = {
     "Updating": "cyan",
     "RollingBack": "yellow",
     "RUNNING": "cyan",
+    "Running": "cyan",
+    "Waiting": "cyan",
+    "Caught": "yellow",
+    "Aborted": "yellow",
+    "TimedOut": "red",
 }
 
 

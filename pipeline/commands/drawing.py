@@ -1,0 +1,144 @@
+"""`scones workflow graph`, `scones workflow history` and `scones pipeline graph`: what ran, to look at."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.commands.context import Json, connect
+
+if TYPE_CHECKING:
+    from workflows.execution import Execution
+    from workflows.graph.model import Drawing
+    from workflows.history import Step
+
+ERROR_CHARACTERS = 100
+COLUMNS = ("state", "type", "status", "entered (UTC)", "duration", "retries", "error")
+
+ExecutionArgument = Annotated[
+    str | None, typer.Argument(metavar="[EXECUTION]", help="Its ARN or name; the newest when left out.")
+]
+DrawnArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[EXECUTION]", help="Draw this one on it, by ARN or name; `newest` is one too."),
+]
+Machine = Annotated[str, typer.Option(help="The state machine: a definition's name in `workflows/`.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="FILE.svg", help="Write to this file instead.")
+]
+
+
+def workflow_graph(
+    context: typer.Context, execution: DrawnArgument = None, machine: Machine = "inference", out: Out = None
+) -> None:
+    """Draw the state machine as SVG, and an execution on it. Without one, needs no AWS."""
+    from workflows.graph import asl
+    from workflows.graph.model import Drawing
+
+    if execution is None:
+        definition = _definition(machine)
+        subtitle = str(definition.get("Comment", "")).partition(":")[0]
+        _write(Drawing(f"State machine: {machine}", subtitle, asl.graph(definition)), out)
+        return
+    found = _execution(context, machine, None if execution == "newest" else execution)
+    graph = asl.graph(found.definition, found.steps)
+    _write(Drawing(f"{found.machine}: {found.name}", _sentence(found), graph, execution=True), out)
+
+
+def workflow_history(
+    context: typer.Context,
+    execution: ExecutionArgument = None,
+    machine: Machine = "inference",
+    as_json: Json = False,
+) -> None:
+    """Print an execution's states: when, how long, how often tried, and what went wrong."""
+    found = _execution(context, machine, execution)
+    from pipeline import console
+
+    if as_json:
+        steps = [step.as_dict() for step in found.steps]
+        told = ("name", "execution_arn", "status", "started", "stopped", "error", "cause")
+        console.print_json({name: getattr(found, name) for name in told} | {"steps": steps})
+        return
+    if console.console.is_terminal:
+        print(f"{found.name} {_sentence(found)}")
+    console.print_rows([_row(step) for step in found.steps], COLUMNS, "nothing has happened in it yet")
+
+
+def _execution(context: typer.Context, machine: str, reference: str | None) -> Execution:
+    _definition(machine)  # a name that is none is wrong usage, which no question to AWS has to find
+    settings, clients = connect(context)
+    from pipeline import inference
+    from workflows import execution
+
+    plan = inference.workflow_plan(settings)
+    arn = plan.arn("states", f"stateMachine:{plan.name_prefix}-{machine}")
+    step_functions = clients("stepfunctions")
+    with inference.deployed_workflow():
+        return execution.read(step_functions, execution.resolve(step_functions, arn, reference))
+
+
+def _definition(machine: str) -> dict[str, Any]:
+    from workflows import package
+
+    known = package.machines()
+    if machine not in known:
+        raise typer.BadParameter(f"{machine!r} is none of {', '.join(known)}", param_hint="--machine")
+    return dict(json.loads(package.text(f"{machine}.asl.json")))
+
+
+def _sentence(found: Execution) -> str:
+    """Its status, when it was, and how long it took."""
+    from workflows.graph.asl import duration
+
+    when = f"{found.status}, started {_utc(found.started)} UTC, {duration(found.seconds)}"
+    return f"{when}, {found.error}" if found.error else when
+
+
+def _row(step: Step) -> dict[str, Any]:
+    from workflows.graph.asl import duration
+
+    turn = f" [{step.iteration}]" if step.iteration is not None else ""
+    return {
+        "state": "  " * step.depth + step.name + turn,
+        "type": step.type,
+        "status": step.status,
+        "entered (UTC)": _utc(step.entered),
+        "duration": duration(step.seconds),
+        "retries": step.retries,
+        "error": _error(step),
+    }
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _error(step: Step) -> str:
+    """Name and cause on one line, shortened; of a function's error only its message."""
+    if not step.error:
+        return ""
+    text = " ".join(f"{step.error}: {step.message}".split()) if step.message else step.error
+    return text if len(text) <= ERROR_CHARACTERS else text[: ERROR_CHARACTERS - 1] + "…"
+
+
+def _write(drawing: Drawing, out: Path | None) -> None:
+    """Whole or not at all: over an older drawing only once the new one is written."""
+    from workflows.graph.svg import svg
+
+    text = svg(drawing)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    part = out.with_name(out.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+    print(out)
