@@ -13,11 +13,19 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from localaws.runners.pytorch_handlers import JSON, Handlers, RequestError, load
+from localaws.runners.pytorch_handlers import JSON, RequestError, load
+
+
+class Model(Protocol):
+    """A loaded model."""
+
+    def answer(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
+        """Answers one request: body and content type. Raises RequestError."""
 
 
 class ModelServer(ThreadingHTTPServer):
@@ -26,9 +34,9 @@ class ModelServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, handlers: Handlers, workers: int) -> None:
+    def __init__(self, port: int, model: Model, workers: int) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
-        self.handlers = handlers
+        self.model = model
         self.turns = threading.BoundedSemaphore(workers)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -56,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
             accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or JSON
         try:
             with self.server.turns:
-                answer = self.server.handlers.answer(body, self.headers.get("Content-Type") or JSON, accept)
+                answer = self.server.model.answer(body, self.headers.get("Content-Type") or JSON, accept)
         except RequestError as error:
             print(f"POST /invocations {error.status}: {error}", flush=True)
             self._answer(error.status, str(error).encode(), "text/plain; charset=utf-8")
@@ -72,19 +80,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
 
-def main() -> int:
+def serve(load_model: Callable[[Path], Model]) -> int:
+    """Loads the model, and answers until SIGTERM."""
     started = time.monotonic()
     workers = int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or os.cpu_count() or 1)
     # One request, one core: with as many requests at a time as there are cores, more threads only wait.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     model_dir = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")) / "model"
     try:
-        handlers = load(model_dir)
+        model = load_model(model_dir)
     except Exception:  # noqa: BLE001 - the model's own code may raise anything; the log is where it belongs
         traceback.print_exc()
         print("The model could not be loaded.", file=sys.stderr)
         return 1
-    server = ModelServer(int(os.environ.get("SAGEMAKER_BIND_TO_PORT") or 8080), handlers, workers)
+    server = ModelServer(int(os.environ.get("SAGEMAKER_BIND_TO_PORT") or 8080), model, workers)
     # Not from the handler itself: shutdown() waits for the loop that the signal interrupted.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     print(f"Model loaded in {time.monotonic() - started:.1f} s; {workers} requests at a time", flush=True)
@@ -93,4 +102,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(load))

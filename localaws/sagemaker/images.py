@@ -43,6 +43,7 @@ class Image:
         serve: the command that stands in for `docker run IMAGE serve`.
         process: the image's own entry point, for processing jobs that name none.
         environment: what the image sets for every process.
+        metrics: of AWS's own algorithms, which bring their metric definitions and let nobody change them.
     """
 
     repository: str
@@ -50,6 +51,7 @@ class Image:
     serve: tuple[str, ...] = ()
     process: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    metrics: tuple[dict[str, str], ...] = ()
 
 
 def _runner(name: str) -> tuple[str, ...]:
@@ -58,6 +60,11 @@ def _runner(name: str) -> tuple[str, ...]:
 
 _TOOLKIT = _runner("pytorch_training")
 _SERVER = _runner("pytorch_inference")
+# https://docs.aws.amazon.com/sagemaker/latest/dg/IC-tuning.html
+_IMAGE_CLASSIFICATION_METRICS = (
+    {"Name": "train:accuracy", "Regex": r"Epoch\[\d+\] Train-accuracy=([0-9.]+)"},
+    {"Name": "validation:accuracy", "Regex": r"Epoch\[\d+\] Validation-accuracy=([0-9.]+)"},
+)
 
 KNOWN = {
     image.repository: image
@@ -65,6 +72,12 @@ KNOWN = {
         Image("pytorch-training", train=_TOOLKIT),
         Image("pytorch-inference", serve=_SERVER),
         Image("sagemaker-scikit-learn", train=_TOOLKIT),
+        Image(
+            "image-classification",
+            train=_runner("image_classification/train"),
+            serve=_runner("image_classification/serve"),
+            metrics=_IMAGE_CLASSIFICATION_METRICS,
+        ),
     )
 }
 

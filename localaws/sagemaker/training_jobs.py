@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from localaws.sagemaker.errors import ResourceInUseError, ValidationError
+from localaws.sagemaker.images import KNOWN, repository
 from localaws.sagemaker.job_runs import Document, announce, recover
 from localaws.sagemaker.jobs import Stop
 from localaws.sagemaker.metrics import check_definitions
@@ -156,7 +157,14 @@ def check(request: Document) -> None:
         )
     if not request.get("ResourceConfig"):
         raise ValidationError("ResourceConfig is missing: the job needs an instance type and count.")
-    check_definitions(specification.get("MetricDefinitions") or [])
+    definitions = specification.get("MetricDefinitions") or []
+    image = KNOWN.get(repository(specification["TrainingImage"]))
+    if definitions and image and image.metrics:
+        raise ValidationError(
+            "You can't override the metric definitions for Amazon SageMaker algorithms. Please retry the "
+            "request without specifying metric definitions."
+        )
+    check_definitions(definitions)
     names = [channel["ChannelName"] for channel in request.get("InputDataConfig") or []]
     for name in names:
         if names.count(name) > 1:

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from localaws.sagemaker.channels import NoDataError, fetch, list_objects
 from localaws.sagemaker.failures import read_message
 from localaws.sagemaker.folder_sync import FolderSync
-from localaws.sagemaker.job_runs import Document, JobRun, own_entry_point
+from localaws.sagemaker.job_runs import AlgorithmError, Document, JobRun, own_entry_point
 from localaws.sagemaker.jobs import JobStoppedError, Stop
 from localaws.sagemaker.metrics import Metrics
 from localaws.sagemaker.operations import now
@@ -54,7 +54,7 @@ class TrainingRun(JobRun):
             *own_entry_point(specification, image, "train"),
             *(specification.get("ContainerArguments") or []),
         ]
-        self.metrics = Metrics(specification.get("MetricDefinitions") or [])
+        self.metrics = Metrics([*(specification.get("MetricDefinitions") or []), *image.metrics])
         self._enter("Pending")
         with self.service.jobs.slots(len(self.hosts()), self.job):
             self.update(lambda document: document.update(TrainingStartTime=now()))
@@ -74,6 +74,8 @@ class TrainingRun(JobRun):
                 self._publish_metrics()
         if code:
             self._upload(model=False)
+            if image.metrics and self._failure():  # AWS's own algorithms say themselves whose mistake it is
+                raise AlgorithmError(self._failure())
             raise self.algorithm_error(self._failure(), code)
         self._enter("Uploading")
         self._upload(model=True)

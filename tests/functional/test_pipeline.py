@@ -98,9 +98,7 @@ def test_training_metrics_are_found_in_its_log(succeeded, clients):
     job = clients("sagemaker").describe_training_job(TrainingJobName=name)
     metrics = {metric["MetricName"] for metric in job["FinalMetricDataList"]}
     assert metrics == {
-        f"{images}:{what}"
-        for images in ("train", "validation", "heldout")
-        for what in ("loss", "accuracy")
+        f"{images}:{what}" for images in ("train", "validation", "heldout") for what in ("loss", "accuracy")
     }
 
 
