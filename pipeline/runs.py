@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -240,6 +241,12 @@ def steps(sagemaker: Any, arn: str) -> list[StepState]:
         for page in pages
         for step in page["PipelineExecutionSteps"]
     ]
+
+
+def definition(sagemaker: Any, arn: str) -> dict[str, Any]:
+    """The definition that the execution runs by, which may be older than the pipeline's."""
+    answer = sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=arn)
+    return dict(json.loads(answer["PipelineDefinition"]))
 
 
 def outputs(sagemaker: Any, processing_job: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.commands.context import Json, connect
+from pipeline.commands.context import Json, connect, load_settings
 
 if TYPE_CHECKING:
     from workflows.execution import Execution
@@ -25,7 +25,7 @@ ExecutionArgument = Annotated[
 ]
 DrawnArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[EXECUTION]", help="Draw this one on it, by ARN or name; `newest` is one too."),
+    typer.Argument(metavar="[EXECUTION]", help="Draw this one on it, by ARN, name or id; or `newest`."),
 ]
 Machine = Annotated[str, typer.Option(help="The state machine: a definition's name in `workflows/`.")]
 Out = Annotated[
@@ -68,6 +68,34 @@ def workflow_history(
     if console.console.is_terminal:
         print(f"{found.name} {_sentence(found)}")
     console.print_rows([_row(step) for step in found.steps], COLUMNS, "nothing has happened in it yet")
+
+
+def pipeline_graph(context: typer.Context, execution: DrawnArgument = None, out: Out = None) -> None:
+    """Draw the pipeline as SVG, and an execution's steps on it. Without one, needs no AWS."""
+    from pipeline import graph
+    from workflows.graph.model import Drawing
+
+    if execution is None:
+        settings = load_settings(context)
+        from pipeline.definition import definition_json
+
+        definition = json.loads(definition_json(settings))
+        steps = sum(1 for _ in graph.all_steps(definition["Steps"]))
+        _write(Drawing(f"Pipeline: {settings.pipeline_name}", f"{steps} steps", graph.graph(definition)), out)
+        return
+    settings, clients = connect(context)
+    from pipeline import runs
+    from workflows.graph.asl import duration
+
+    arn = runs.resolve(clients, settings, None if execution == "newest" else execution)
+    sagemaker = clients("sagemaker")
+    found, states = runs.describe(sagemaker, arn), runs.steps(sagemaker, arn)
+    drawn = graph.graph(runs.definition(sagemaker, arn), states)
+    end = found.modified if found.status in runs.TERMINAL else datetime.now(UTC)
+    took = duration((end - found.started).total_seconds())
+    sentence = f"{found.status}, started {_utc(found.started)} UTC, {took}"
+    name = arn.split("/")[1]
+    _write(Drawing(f"Pipeline: {name}, execution {found.id}", sentence, drawn, execution=True), out)
 
 
 def _execution(context: typer.Context, machine: str, reference: str | None) -> Execution:

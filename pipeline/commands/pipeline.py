@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.commands import drawing
 from pipeline.commands.context import Json, connect, load_settings
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The model-building pipeline and its executions.")
+app.command("graph")(drawing.pipeline_graph)
 
 ExecutionArgument = Annotated[
     str | None, typer.Argument(metavar="[EXECUTION]", help="Its ARN or id; the newest when left out.")

@@ -13,6 +13,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from pipeline import runs
 from pipeline.cli import app
 from tests.functional.endpoints import BUCKET as MODELS
 from tests.functional.endpoints import Endpoints
@@ -46,7 +47,7 @@ def told(found: Execution) -> list[tuple[Any, ...]]:
 
 
 def scones(*arguments: str) -> Result:
-    names = {"SCONES_ENDPOINT_NAME_PREFIX": NAME, "SCONES_BUCKET": NAME, "SCONES_TARGET": "local"}
+    names = {"SCONES_ENDPOINT_NAME_PREFIX": NAME, "SCONES_BUCKET": NAME, "SCONES_PIPELINE_NAME": NAME}
     return CliRunner().invoke(app, arguments, env=names)
 
 
@@ -243,3 +244,31 @@ def test_branches_and_iterations(client: Callable[..., Any]) -> None:
         "failed",
         "not reached",
     )
+
+
+def test_a_pipeline_s_execution_on_its_drawing(client: Callable[..., Any], tmp_path: Path) -> None:
+    holds = {"Type": "Equals", "LeftValue": 1, "RightValue": {"Get": "Parameters.One"}}
+    ends = [{"Name": name, "Type": "Fail", "Arguments": {"ErrorMessage": name}} for name in ("Yes", "No")]
+    gate = {"Conditions": [holds], "IfSteps": ends[:1], "ElseSteps": ends[1:]}
+    definition = {
+        "Version": "2020-12-01",
+        "Parameters": [{"Name": "One", "Type": "Integer", "DefaultValue": 1}],
+        "Steps": [{"Name": "Gate", "Type": "Condition", "Arguments": gate}],
+    }
+    sagemaker = client("sagemaker")
+    sagemaker.create_pipeline(
+        PipelineName=NAME,
+        PipelineDefinition=json.dumps(definition),
+        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/any",
+    )
+    arn = sagemaker.start_pipeline_execution(PipelineName=NAME)["PipelineExecutionArn"]
+    deadline = time.monotonic() + 60
+    while (
+        sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)["PipelineExecutionStatus"] != "Failed"
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    out = tmp_path / "pipeline.svg"
+    for named in ("newest", arn, arn.rsplit("/", 1)[-1]):
+        assert scones("pipeline", "graph", named, "--out", str(out)).exit_code == 0
+        assert statuses(out.read_text()) == {"Gate": "succeeded", "Yes": "failed", "No": "not reached"}

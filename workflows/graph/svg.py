@@ -55,7 +55,7 @@ def svg(drawing: Drawing) -> str:
         width(drawing.subtitle),
         sum(item_width for _, _, item_width in legend),
     )
-    total, tall = inside + 2 * MARGIN, placed.height + HEAD + FOOT + 2 * MARGIN
+    total, tall = inside + 2 * MARGIN, placed.height + HEAD + (FOOT if legend else 0) + 2 * MARGIN
     root = ElementTree.Element(
         "svg",
         {
