@@ -263,9 +263,7 @@ def test_a_pipeline_s_execution_on_its_drawing(client: Callable[..., Any], tmp_p
     )
     arn = sagemaker.start_pipeline_execution(PipelineName=NAME)["PipelineExecutionArn"]
     deadline = time.monotonic() + 60
-    while (
-        sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)["PipelineExecutionStatus"] != "Failed"
-    ):
+    while runs.describe(sagemaker, arn).status != "Failed":
         assert time.monotonic() < deadline
         time.sleep(0.05)
     out = tmp_path / "pipeline.svg"

@@ -57,7 +57,7 @@ def test_arrows_are_dependencies_without_the_implied_ones() -> None:
         ("Read", "Fit"): "",
         ("Fit", "Judge"): "",
         ("Judge", "Gate"): "",
-        ("Gate", "Keep"): "acc.value ≥ Least",
+        ("Gate", "Keep"): "accuracy.value ≥ Least",
         ("Keep", "Tell"): "",
         ("Gate", "Low"): "otherwise",
     }
