@@ -41,13 +41,16 @@ def execution(settings: Settings, table: dict[str, Any]) -> list[Line]:
     """One execution of the pipeline, nothing from the cache."""
     volume = settings.volume_size_gb * table["storage_gb_month"] / HOURS_A_MONTH
     lines = []
-    for step, kind, minutes in (
-        ("PrepareData", settings.processing_instance_type, PROCESSING_MINUTES),
-        ("TrainModel", settings.training_instance_type, TRAINING_MINUTES),
-        ("EvaluateModel", settings.processing_instance_type, PROCESSING_MINUTES),
+    training = ("TuneModel", settings.tuning.max_jobs) if settings.tuning else ("TrainModel", 1)
+    for step, kind, minutes, jobs in (
+        ("PrepareData", settings.processing_instance_type, PROCESSING_MINUTES, 1),
+        (training[0], settings.training_instance_type, TRAINING_MINUTES, training[1]),
+        ("EvaluateModel", settings.processing_instance_type, PROCESSING_MINUTES, 1),
     ):
-        dollars = (_hourly(table, kind) + volume) * minutes / 60
-        lines.append(Line(step, dollars, f"{minutes} minutes of one {kind}, {settings.volume_size_gb} GB"))
+        dollars = (_hourly(table, kind) + volume) * minutes / 60 * jobs
+        count = f"{jobs} training jobs, each " if jobs > 1 else ""
+        assumption = f"{count}{minutes} minutes of one {kind}, {settings.volume_size_gb} GB"
+        lines.append(Line(step, dollars, assumption))
     return lines
 
 

@@ -1,5 +1,7 @@
 """The pipeline's definition: PrepareData → TrainModel → EvaluateModel → CheckAccuracy → RegisterModel.
 
+TuneModel stands in TrainModel's place where `tuning` is set.
+
 Importing this module imports the SageMaker SDK, which takes two seconds: do it where a definition is wanted.
 """
 
@@ -18,6 +20,7 @@ from pipeline.steps.parameters import get_parameters
 from pipeline.steps.prepare_data import prepare_data_step
 from pipeline.steps.register_model import register_model_step
 from pipeline.steps.train_model import train_model_step
+from pipeline.steps.tune_model import tune_model_step
 
 if TYPE_CHECKING:
     from sagemaker.mlops.workflow.pipeline import Pipeline
@@ -39,14 +42,18 @@ def get_pipeline(
         training=training or training_code(),
     )
     prepare_data = prepare_data_step(context)
-    train_model = train_model_step(context, prepare_data)
+    train_model = (
+        tune_model_step(context, prepare_data, settings.tuning)
+        if settings.tuning
+        else train_model_step(context, prepare_data)
+    )
     evaluate_model = evaluate_model_step(context, prepare_data, train_model)
     register_model = register_model_step(context, prepare_data, train_model, evaluate_model)
     accuracy_too_low = accuracy_too_low_step(context, evaluate_model)
     check_accuracy = check_accuracy_step(context, evaluate_model, register_model, accuracy_too_low)
     return Pipeline(
         name=settings.pipeline_name,
-        parameters=context.parameters.as_list(),
+        parameters=context.parameters.as_list(settings.tuning.ranges if settings.tuning else ()),
         steps=[prepare_data, train_model, evaluate_model, check_accuracy],
         sagemaker_session=context.session,
         # No experiment and trial are made beside each execution: the registry holds what was measured.

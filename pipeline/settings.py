@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from pipeline.hosting import DEFAULTS, Hosting
+from pipeline.search import Tuning, switch
 from training.recipe import PRESETS, Recipe
 
 PREFIX = "SCONES_"
@@ -151,7 +152,11 @@ class Settings(BaseSettings):
     learning_rate: Annotated[Number, Field(gt=0, le=10)] = RECIPE.learning_rate
     batch_size: Annotated[Integer, Field(ge=2, le=65_536)] = RECIPE.batch_size
     weight_decay: Annotated[Number, Field(ge=0, le=10)] = RECIPE.weight_decay
+    width: Annotated[Integer, Field(ge=1, le=1_024)] = RECIPE.width
+    augmentation: Annotated[Number, Field(ge=0, le=4)] = RECIPE.augmentation
     seed: Annotated[Integer, Field(ge=0)] = RECIPE.seed
+    # A tuning job in place of the one training job.
+    tuning: Annotated[Tuning | None, BeforeValidator(switch)] = None
 
     @model_validator(mode="before")
     @classmethod

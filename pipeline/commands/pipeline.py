@@ -126,6 +126,38 @@ def stop(context: typer.Context, execution: ExecutionArgument = None) -> None:
     print(f"stopping {arn}")
 
 
+@app.command()
+def tuning(
+    context: typer.Context,
+    reference: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[EXECUTION|TUNING_JOB]", help="An ARN, id or name; the newest execution when left out."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Draw it as well, to this PNG file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a tuning job tried, the best first."""
+    settings, clients = connect(context)
+    from pipeline import console, tuning
+
+    found = tuning.describe(clients("sagemaker"), tuning.find(clients, settings, reference))
+    if out:
+        from pipeline.tuning_figure import draw
+
+        out.write_bytes(draw(found))
+    if as_json:
+        console.print_json(asdict(found) | {"trials": found.rows()})
+        return
+    rows = found.rows()
+    columns = [column for column in rows[0] if column != "reason"] if rows else []
+    empty = f"{found.name} ({found.status}) has no training job yet"
+    console.print_rows(rows, columns, empty)
+    if found.reason:
+        print(found.reason)
+
+
 def _assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:

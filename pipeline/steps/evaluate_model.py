@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sagemaker.core.workflow.properties import PropertyFile
-from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep
+from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep, TuningStep
 
 from pipeline.steps.context import StepContext, job_retries
 from pipeline.steps.prepare_data import output_uri
 from pipeline.steps.processing_job import code_input, job_input, job_output, processor
+from pipeline.steps.tune_model import model_uri
 
 NAME = "EvaluateModel"
 MODEL = "/opt/ml/processing/model"
@@ -18,7 +19,7 @@ ACCURACY = "multiclass_classification_metrics.accuracy.value"
 
 
 def evaluate_model_step(
-    context: StepContext, prepare_data: ProcessingStep, train_model: TrainingStep
+    context: StepContext, prepare_data: ProcessingStep, train_model: TrainingStep | TuningStep
 ) -> ProcessingStep:
     arguments = {
         "--model": f"{MODEL}/model.tar.gz",
@@ -32,7 +33,7 @@ def evaluate_model_step(
         step_args=processor(context, "evaluate").run(
             inputs=[
                 code_input(context),
-                job_input("model", train_model.properties.ModelArtifacts.S3ModelArtifacts, MODEL),
+                job_input("model", model_uri(train_model), MODEL),
                 job_input("validation", output_uri(prepare_data, "validation"), IMAGES),
             ],
             outputs=[job_output("evaluation", context.execution_uri(NAME, "evaluation"), OUTPUT)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,9 @@ class Parameters:
     model_approval_status: ParameterString
     code_revision: ParameterString
 
-    def as_list(self) -> list[Parameter]:
-        return [getattr(self, field.name) for field in fields(self)]
+    def as_list(self, tuned: Collection[str] = ()) -> list[Parameter]:
+        """All but the hyperparameters that a tuning job chooses."""
+        return [getattr(self, field.name) for field in fields(self) if field.name not in tuned]
 
 
 def get_parameters(settings: Settings) -> Parameters:

@@ -10,10 +10,11 @@ from sagemaker.core.model_registry import create_model_package_from_containers
 from sagemaker.core.workflow.functions import Join, JsonGet
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 from sagemaker.mlops.workflow.model_step import ModelStep
-from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep
+from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep, TuningStep
 
 from pipeline.steps.context import StepContext, service_retries
 from pipeline.steps.prepare_data import STATISTICS, output_uri
+from pipeline.steps.tune_model import model_uri
 
 NAME = "RegisterModel"
 CONTENT_TYPES = ["image/png", "image/jpeg", "application/x-image"]
@@ -36,16 +37,23 @@ def metadata(context: StepContext, prepare_data: ProcessingStep) -> dict[str, An
     }
 
 
+def tuned_by(train_model: TrainingStep | TuningStep) -> dict[str, Any]:
+    """The tuning job that found the model, if one did."""
+    if isinstance(train_model, TrainingStep):
+        return {}
+    return {"tuning_job": train_model.properties.HyperParameterTuningJobName}
+
+
 def register_model_step(
     context: StepContext,
     prepare_data: ProcessingStep,
-    train_model: TrainingStep,
+    train_model: TrainingStep | TuningStep,
     evaluate_model: ProcessingStep,
 ) -> ModelStep:
     settings = context.settings
     container = {
         "Image": context.inference_image(),
-        "ModelDataUrl": train_model.properties.ModelArtifacts.S3ModelArtifacts,
+        "ModelDataUrl": model_uri(train_model),
         "Environment": SERVING,
     }
     evaluation = Join(on="/", values=[output_uri(evaluate_model, "evaluation"), "evaluation.json"])
@@ -64,7 +72,7 @@ def register_model_step(
         transform_instances=[settings.endpoint_instance_type],
         approval_status=context.parameters.model_approval_status,
         model_metrics=metrics._to_request_dict(),
-        customer_metadata_properties=metadata(context, prepare_data),
+        customer_metadata_properties=metadata(context, prepare_data) | tuned_by(train_model),
         domain="COMPUTER_VISION",
         task="IMAGE_CLASSIFICATION",
     )

@@ -57,6 +57,8 @@ def hyperparameters(context: StepContext) -> dict[str, Any]:
         "learning-rate": parameters.learning_rate.to_string(),
         "batch-size": parameters.batch_size.to_string(),
         "weight-decay": parameters.weight_decay.to_string(),
+        "width": str(settings.width),
+        "augmentation": str(settings.augmentation),
         "seed": str(settings.seed),
     }
 
