@@ -78,6 +78,10 @@ def read(step_functions: Any, execution_arn: str) -> Execution:
             raise
         name = execution_arn.rsplit(":", 1)[-1]
         raise NoExecutionError(f"there is no execution {name}: see `scones workflow list`") from None
+    done = tuple(steps(events(step_functions, execution_arn)))
+    for step in done:
+        if step.map_run:
+            step.items = dict(step_functions.describe_map_run(mapRunArn=step.map_run)["itemCounts"])
     machine = step_functions.describe_state_machine_for_execution(executionArn=execution_arn)
     return Execution(
         name=found["name"],
@@ -89,5 +93,5 @@ def read(step_functions: Any, execution_arn: str) -> Execution:
         error=found.get("error"),
         cause=found.get("cause"),
         definition=json.loads(machine["definition"]),
-        steps=tuple(steps(events(step_functions, execution_arn))),
+        steps=done,
     )

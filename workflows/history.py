@@ -34,6 +34,7 @@ class Step:
         iteration: its index in the innermost Map; None outside of one.
         origin: the state that the execution came from; None where it began.
         map_run: the ARN of a distributed map's run, whose own executions hold what its states did.
+        items: of a distributed map: how many items there are of each status, as DescribeMapRun has it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Step:
     iteration: int | None = None
     origin: str | None = None
     map_run: str | None = None
+    items: dict[str, int] | None = None
     parent: Step | None = field(default=None, repr=False)
     attempts: int = field(default=0, repr=False)
     failing: bool = field(default=False, repr=False)
@@ -83,6 +85,7 @@ class Step:
             "iteration": self.iteration,
             "from": self.origin,
             "map_run": self.map_run,
+            "items": self.items,
         }
 
 
@@ -169,7 +172,11 @@ class _Reading:
         elif kind in _SCHEDULED or kind in _STARTED:
             step.attempts += 1
             step.retries = step.attempts - 1
-            step.status, step.failing = "Running", False
+            step.status, step.failing, step.ended = (
+                "Running",
+                False,
+                None,
+            )  # a redrive goes on with an ended one
         elif kind == "TaskSubmitted":
             if str(details.get("resource", "")).endswith(".waitForTaskToken"):
                 step.status = "Waiting"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from workflows.history import Step
 
 ERROR_CHARACTERS = 100
-COLUMNS = ("state", "type", "status", "entered (UTC)", "duration", "retries", "error")
+COLUMNS = ("state", "type", "status", "entered (UTC)", "duration", "retries", "error or items")
 
 ExecutionArgument = Annotated[
     str | None, typer.Argument(metavar="[EXECUTION]", help="Its ARN or name; the newest when left out.")
@@ -129,8 +129,9 @@ def _sentence(found: Execution) -> str:
 
 
 def _row(step: Step) -> dict[str, Any]:
-    from workflows.graph.asl import duration
+    from workflows.graph.asl import duration, items
 
+    told = items(step.items) if step.items else ""
     turn = f" [{step.iteration}]" if step.iteration is not None else ""
     return {
         "state": "  " * step.depth + step.name + turn,
@@ -139,7 +140,7 @@ def _row(step: Step) -> dict[str, Any]:
         "entered (UTC)": _utc(step.entered),
         "duration": duration(step.seconds),
         "retries": step.retries,
-        "error": _error(step),
+        "error or items": "; ".join(text for text in (_error(step), told) if text),
     }
 
 

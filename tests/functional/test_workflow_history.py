@@ -246,6 +246,40 @@ def test_branches_and_iterations(client: Callable[..., Any]) -> None:
     )
 
 
+def test_a_distributed_map_tells_of_its_items(client: Callable[..., Any], workflow: str) -> None:
+    client("s3").put_object(Bucket=NAME, Key="items.json", Body=b"[1, 2, 3]")
+    arn = machine(
+        client,
+        "many",
+        {
+            "StartAt": "Many",
+            "States": {
+                "Many": {
+                    "Type": "Map",
+                    "ItemReader": {
+                        "Resource": "arn:aws:states:::s3:getObject",
+                        "ReaderConfig": {"InputType": "JSON"},
+                        "Parameters": {"Bucket": NAME, "Key": "items.json"},
+                    },
+                    "ItemProcessor": {
+                        "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+                        "StartAt": "Item",
+                        "States": {"Item": {"Type": "Pass", "End": True}},
+                    },
+                    "End": True,
+                }
+            },
+        },
+    )
+    found = until(client, arn, lambda found: found.status != "RUNNING")
+    (step,) = [step for step in found.steps if step.name == "Many"]
+    assert (step.status, step.items["total"], step.items["succeeded"]) == ("Succeeded", 3, 3)
+    (node,) = [node for node in asl.graph(found.definition, found.steps).nodes if node.id == "Many"]
+    assert node.caption.startswith("Distributed Map · ")
+    assert node.caption.endswith("3 items: 3 succeeded")
+    assert drawn(found)["Many/0/Item"] == "defined"  # what it did is in the histories of its own executions
+
+
 def test_a_pipeline_s_execution_on_its_drawing(client: Callable[..., Any], tmp_path: Path) -> None:
     holds = {"Type": "Equals", "LeftValue": 1, "RightValue": {"Get": "Parameters.One"}}
     ends = [{"Name": name, "Type": "Fail", "Arguments": {"ErrorMessage": name}} for name in ("Yes", "No")]

@@ -112,7 +112,7 @@ def _kind(kind: str, state: Mapping[str, Any]) -> str:
     if service == resource:  # a function's or an activity's own ARN
         service = next((word for word in ("lambda", "activity") if f":{word}" in resource), "")
     service, _, pattern = service.partition(".")
-    waits = {"waitForTaskToken": "waits for a token", "sync": "waits for the end"}
+    waits = {"waitForTaskToken": "task token", "sync": "sync"}
     return " ".join(
         part for part in ("Task", service, f"({waits[pattern]})" if pattern in waits else "") if part
     )
@@ -120,18 +120,23 @@ def _kind(kind: str, state: Mapping[str, Any]) -> str:
 
 def _course(steps: list[Step]) -> list[str]:
     """What became of the visits, in words."""
-    if len(steps) == 1:
-        retries = steps[0].retries
-        said = (
-            [duration(steps[0].seconds)] if steps[0].type not in ("Choice", "Pass", "Succeed", "Fail") else []
-        )
-        return said + ([f"{retries} {'retry' if retries == 1 else 'retries'}"] if retries else [])
-    counts = Counter(_STATUS[step.status].value for step in steps)
     retries = sum(step.retries for step in steps)
-    return [
-        f"{len(steps)} times: " + ", ".join(f"{count} {word}" for word, count in counts.most_common()),
-        *([f"{retries} retries"] if retries else []),
-    ]
+    again = [f"{retries} {'retry' if retries == 1 else 'retries'}"] if retries else []
+    if len(steps) == 1:
+        step = steps[0]
+        took = [] if step.type in ("Choice", "Pass", "Succeed", "Fail") else [duration(step.seconds)]
+        return [*took, *([items(step.items)] if step.items else []), *again]
+    counts = Counter(_STATUS[step.status].value for step in steps)
+    words = ", ".join(f"{count} {word}" for word, count in counts.most_common())
+    return [f"{len(steps)} times: {words}", *again]
+
+
+def items(counts: Mapping[str, int]) -> str:
+    """A map run's items: how many, and how many of each status that there is."""
+    words = {"succeeded": "succeeded", "failed": "failed", "timedOut": "timed out", "aborted": "aborted"}
+    words |= {"running": "running", "pending": "pending"}
+    parts = [f"{counts[key]} {word}" for key, word in words.items() if counts.get(key)]
+    return f"{counts.get('total', 0)} items: {', '.join(parts)}" if parts else "no items"
 
 
 def duration(seconds: float) -> str:
