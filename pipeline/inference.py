@@ -93,11 +93,22 @@ def image_keys(s3: Any, settings: Settings, images: Iterable[str]) -> list[str]:
 
 
 def upload_image(s3: Any, settings: Settings, path: Path) -> str:
-    """Puts the file under its content's digest and returns the key."""
+    """Puts the file under its content's digest and returns the key.
+
+    Raises:
+        ImageError: it is no file, or the bucket is not there.
+    """
     if not path.is_file():
         raise ImageError(f"{path} is no file; an object is named as s3://bucket/key")
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()[:16]
     key = f"{workflow_plan(settings).images_prefix}{digest}/{path.name}"
-    s3.put_object(Bucket=settings.bucket, Key=key, Body=data)
+    try:
+        s3.put_object(Bucket=settings.bucket, Key=key, Body=data)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchBucket":
+            raise
+        raise ImageError(
+            f"{path} has nowhere to go: there is no bucket {settings.bucket}, run `scones foundation deploy`"
+        ) from None
     return key

@@ -21,11 +21,11 @@ ERROR_CHARACTERS = 100
 COLUMNS = ("state", "type", "status", "entered (UTC)", "duration", "retries", "error or items")
 
 ExecutionArgument = Annotated[
-    str | None, typer.Argument(metavar="[EXECUTION]", help="Its ARN or name; the newest when left out.")
+    str | None, typer.Argument(metavar="EXECUTION", help="Its ARN or name; the newest when left out.")
 ]
 DrawnArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[EXECUTION]", help="Draw this one on it, by ARN, name or id; or `newest`."),
+    typer.Argument(metavar="EXECUTION", help="Draw this one on it, by ARN, name or id; or `newest`."),
 ]
 Machine = Annotated[str, typer.Option(help="The state machine: a definition's name in `workflows/`.")]
 Out = Annotated[
@@ -164,6 +164,8 @@ def _write(drawing: Drawing, out: Path | None) -> None:
     if out is None:
         sys.stdout.write(text)
         return
+    if not out.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {out.parent}", param_hint="--out")
     part = out.with_name(out.name + ".part")
     try:
         part.write_text(text, encoding="utf-8")

@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="The registered model packages: app
 app.command()(explain.explain)
 app.command()(explain.clarify)
 
-Reference = Annotated[str | None, typer.Argument(metavar="[PACKAGE]", help="Its version or ARN.")]
+Reference = Annotated[str | None, typer.Argument(metavar="PACKAGE", help="Its version or ARN.")]
 Note = Annotated[str | None, typer.Option(help="Why: kept with the package.")]
 
 

@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="The model-building pipeline and it
 app.command("graph")(drawing.pipeline_graph)
 
 ExecutionArgument = Annotated[
-    str | None, typer.Argument(metavar="[EXECUTION]", help="Its ARN or id; the newest when left out.")
+    str | None, typer.Argument(metavar="EXECUTION", help="Its ARN or id; the newest when left out.")
 ]
 
 
@@ -132,7 +132,7 @@ def tuning(
     reference: Annotated[
         str | None,
         typer.Argument(
-            metavar="[EXECUTION|TUNING_JOB]", help="An ARN, id or name; the newest execution when left out."
+            metavar="EXECUTION|TUNING_JOB", help="An ARN, id or name; the newest execution when left out."
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Draw it as well, to this PNG file.")] = None,

@@ -29,6 +29,14 @@ def test_files_go_to_s3_under_their_content(clients, settings, tmp_path):
     assert key.endswith("/a.png")
 
 
+def test_a_bucket_that_is_not_there_says_what_to_run(clients, settings, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"picture")
+    clients.refuse("s3", "put_object", "NoSuchBucket")
+    with pytest.raises(ImageError, match="run `scones foundation deploy`"):
+        inference.image_keys(clients("s3"), settings, [str(path)])
+
+
 def test_objects_are_taken_as_they_are(clients, settings):
     uri = f"s3://{settings.bucket}/scones/inference/x.png"
     assert inference.image_keys(clients("s3"), settings, [uri]) == ["scones/inference/x.png"]

@@ -189,3 +189,9 @@ def test_a_machine_that_is_none_is_wrong_usage() -> None:
     result = CliRunner().invoke(app, ["workflow", "graph", "--machine", "nothing"])
     assert result.exit_code == 2
     assert "is none of" in result.output
+
+
+def test_a_drawing_for_a_folder_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["workflow", "graph", "--out", str(tmp_path / "no" / "a.svg")])
+    assert result.exit_code == 2
+    assert "there is no folder" in result.output
