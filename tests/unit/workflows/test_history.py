@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
-from workflows.history import Step, steps
+from workflows.history import Step, events, steps
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -162,3 +164,32 @@ def test_a_redrive_goes_on_where_it_failed() -> None:
         )
     )
     assert told(step) == ("Ask", "Succeeded", 1, "Busy")
+
+
+def test_all_pages_are_read() -> None:
+    client = boto3.client(
+        "stepfunctions", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="a"
+    )
+    told = history(("ExecutionStarted", 0), *task("Ask", TRY, DONE))
+    pages = [told[:2], told[2:4], told[4:]]
+    stub = Stubber(client)
+    for number, page in enumerate(pages):
+        answer: dict[str, Any] = {"events": page}
+        request = {"executionArn": "arn:aws:states:us-east-1:1:execution:a:b", "includeExecutionData": False}
+        if number:
+            request["nextToken"] = f"page-{number}"
+        if number < 2:
+            answer["nextToken"] = f"page-{number + 1}"
+        stub.add_response("get_execution_history", _complete(answer), request)
+    with stub:
+        (step,) = steps(events(client, "arn:aws:states:us-east-1:1:execution:a:b"))
+    assert (step.name, step.status) == ("Ask", "Succeeded")
+
+
+def _complete(answer: dict[str, Any]) -> dict[str, Any]:
+    """With what the API requires of a scheduled task beside what `history` says."""
+    for event in answer["events"]:
+        for key, details in event.items():
+            if key == "taskScheduledEventDetails":
+                details |= {"resourceType": "lambda", "region": "us-east-1", "parameters": "{}"}
+    return answer
