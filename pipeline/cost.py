@@ -44,6 +44,7 @@ def execution(settings: Settings, table: dict[str, Any]) -> list[Line]:
     training = ("TuneModel", settings.tuning.max_jobs) if settings.tuning else ("TrainModel", 1)
     for step, kind, minutes, jobs in (
         ("PrepareData", settings.processing_instance_type, PROCESSING_MINUTES, 1),
+        ("FindApprovedModel", settings.processing_instance_type, PROCESSING_MINUTES, 1),
         (training[0], settings.training_instance_type, TRAINING_MINUTES, training[1]),
         ("EvaluateModel", settings.processing_instance_type, PROCESSING_MINUTES, 1),
     ):

@@ -1,6 +1,6 @@
 """The pipeline's definition: PrepareData → TrainModel → EvaluateModel → CheckAccuracy → RegisterModel.
 
-TuneModel stands in TrainModel's place where `tuning` is set.
+TuneModel stands in TrainModel's place where `tuning` is set. FindApprovedModel runs beside the first two.
 
 Importing this module imports the SageMaker SDK, which takes two seconds: do it where a definition is wanted.
 """
@@ -16,6 +16,7 @@ from pipeline.steps.accuracy_too_low import accuracy_too_low_step
 from pipeline.steps.check_accuracy import check_accuracy_step
 from pipeline.steps.context import StepContext
 from pipeline.steps.evaluate_model import evaluate_model_step
+from pipeline.steps.find_approved_model import find_approved_model_step
 from pipeline.steps.parameters import get_parameters
 from pipeline.steps.prepare_data import prepare_data_step
 from pipeline.steps.register_model import register_model_step
@@ -47,14 +48,15 @@ def get_pipeline(
         if settings.tuning
         else train_model_step(context, prepare_data)
     )
-    evaluate_model = evaluate_model_step(context, prepare_data, train_model)
+    find_approved_model = find_approved_model_step(context)
+    evaluate_model = evaluate_model_step(context, prepare_data, train_model, find_approved_model)
     register_model = register_model_step(context, prepare_data, train_model, evaluate_model)
     accuracy_too_low = accuracy_too_low_step(context, evaluate_model)
     check_accuracy = check_accuracy_step(context, evaluate_model, register_model, accuracy_too_low)
     return Pipeline(
         name=settings.pipeline_name,
         parameters=context.parameters.as_list(settings.tuning.ranges if settings.tuning else ()),
-        steps=[prepare_data, train_model, evaluate_model, check_accuracy],
+        steps=[prepare_data, find_approved_model, train_model, evaluate_model, check_accuracy],
         sagemaker_session=context.session,
         # No experiment and trial are made beside each execution: the registry holds what was measured.
         pipeline_experiment_config=None,

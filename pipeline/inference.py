@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import endpoints, predictions
+from pipeline import endpoints, predictions, thresholds
 from workflows.plan import WorkflowPlan
 
 if TYPE_CHECKING:
@@ -39,15 +39,20 @@ def deployed_workflow() -> Iterator[None]:
         ) from None
 
 
-def workflow_plan(settings: Settings, endpoint_name: str = "") -> WorkflowPlan:
-    """What to deploy, or, without an endpoint, what the deployed parts are called."""
+def workflow_plan(
+    settings: Settings, endpoint_name: str = "", threshold: float = thresholds.FALLBACK
+) -> WorkflowPlan:
+    """What to deploy, or, without an endpoint, what the deployed parts are called.
+
+    The threshold is the endpoint's: `thresholds.of_endpoint`.
+    """
     # arn:<partition>:iam::<account>:role/<name>: the account is known without asking.
     _, partition, _, _, account, _ = settings.role_arn.split(":", 5)
     return WorkflowPlan(
         bucket=settings.bucket,
         prefix=settings.prefix,
         endpoint_name=endpoint_name,
-        threshold=settings.confidence_threshold,
+        threshold=threshold,
         account=account,
         region=settings.region,
         name_prefix=settings.endpoint_name_prefix,

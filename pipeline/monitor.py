@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitoring.capture import CaptureError, Captures, read_captures
 from monitoring.report import Report, write_report
-from pipeline import endpoints, objects, predictions
+from pipeline import endpoints, objects, predictions, thresholds
 
 if TYPE_CHECKING:
     from pipeline.clients import Clients
@@ -57,7 +57,8 @@ def report(clients: Clients, settings: Settings, endpoint: str, found: Captures,
         ReportError: no record has an answer.
     """
     statistics = training_statistics(clients, endpoint)
-    return write_report(found, picture, threshold=settings.confidence_threshold, statistics=statistics)
+    threshold = thresholds.of_endpoint(clients("sagemaker"), settings, endpoint).value
+    return write_report(found, picture, threshold=threshold, statistics=statistics)
 
 
 def training_statistics(clients: Clients, endpoint: str) -> dict[str, Any] | None:

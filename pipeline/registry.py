@@ -34,7 +34,11 @@ class Package:
 
 @dataclass(frozen=True)
 class PackageDetails(Package):
-    """With what is known of its making: `accuracy` and `images` are of the evaluation, None if it is gone."""
+    """With what is known of its making; what comes from the evaluation is None if that is gone.
+
+    Attributes:
+        comparison: with the model that was approved then, as in evaluation.json.
+    """
 
     note: str | None
     metadata: dict[str, str]
@@ -42,6 +46,8 @@ class PackageDetails(Package):
     evaluation_uri: str | None
     accuracy: float | None
     images: int | None
+    calibration_error: float | None
+    comparison: dict[str, Any] | None
 
 
 def packages(sagemaker: Any, group: str, status: Status | None = None) -> list[Package]:
@@ -131,6 +137,8 @@ def describe(clients: Clients, package: Package) -> PackageDetails:
         evaluation_uri=uri,
         accuracy=metrics.get("accuracy", {}).get("value"),
         images=evaluation.get("images"),
+        calibration_error=evaluation.get("calibration", {}).get("expected_calibration_error"),
+        comparison=evaluation.get("comparison"),
     )
 
 

@@ -130,7 +130,10 @@ class Settings(BaseSettings):
     image_size: Annotated[Integer, Field(ge=8, le=512)] = 32
 
     accuracy_threshold: Annotated[Number, Field(ge=0, le=1)] = 0.85
-    confidence_threshold: Annotated[Number, Field(ge=0, le=1)] = 0.8
+    # How much less accurate than the approved model, on the same images, a new one may be; 1 lets any pass.
+    max_accuracy_drop: Annotated[Number, Field(ge=0, le=1)] = 1.0
+    # Unset, it is the one that the deployed model's calibration recommends; see `thresholds`.
+    confidence_threshold: Annotated[Number, Field(ge=0, le=1)] | None = None
     # Whether an image under the threshold waits for a person. A queue keeps messages for 14 days at most.
     review: bool = False
     review_timeout_seconds: Annotated[Integer, Field(ge=1, le=1_209_600)] = 259_200

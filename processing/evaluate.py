@@ -11,7 +11,7 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from processing import metrics, model_quality
+from processing import comparison, metrics, model_quality
+from processing import threshold as thresholds
+from processing.approved import NO_NOTE
+from processing.calibration_picture import calibration_png
 from processing.contact_sheet import Row, Tile, sheet_png
 from processing.job import JobError, run
 from processing.model_package import Model, ModelError, open_model
@@ -95,8 +98,30 @@ def ask(model: Model, examples: list[Example], classes: tuple[str, ...] | None) 
     return Answers(names, examples, labels, np.array(rows))
 
 
-def evaluation(answers: Answers) -> dict[str, Any]:
-    """The content of evaluation.json."""
+def compare(answers: Answers, package: str, place: Path | None, note: str = NO_NOTE) -> dict[str, Any]:
+    """evaluation.json's `comparison`: the approved model, which lies at `place`, asked about the same images.
+
+    That it cannot be asked is no error of the new model: it is told, as `note` is, in place of numbers.
+    """
+    if package == comparison.NO_PACKAGE:
+        return comparison.nothing_approved()
+    if note != NO_NOTE or place is None:
+        return comparison.not_compared(package, note)
+    try:
+        with open_model(place) as model:
+            classes = model.classes or answers.classes
+            if set(classes) != set(answers.classes):
+                raise ModelError(f"its classes are {','.join(classes)}, not {','.join(answers.classes)}")
+            said = ask(model, answers.examples, classes).predicted
+    except ModelError as error:
+        return comparison.not_compared(package, str(error))
+    # By name: the same classes in another order are other labels.
+    labels = np.array([answers.classes.index(name) for name in classes])[said]
+    return comparison.paired(answers.predicted == answers.labels, labels == answers.labels, package)
+
+
+def evaluation(answers: Answers, card: Mapping[str, Any], compared: dict[str, Any]) -> dict[str, Any]:
+    """The content of evaluation.json; `card` is that of the model's model.json."""
     labels, probabilities, classes = answers.labels, answers.probabilities, answers.classes
     matrix = metrics.confusion_matrix(labels, answers.predicted, len(classes))
     low, high = metrics.wilson_interval(int(np.trace(matrix)), len(labels))
@@ -118,6 +143,8 @@ def evaluation(answers: Answers) -> dict[str, Any]:
         },
         "calibration": metrics.calibration(labels, probabilities),
         "accuracy_by_coverage": metrics.accuracy_by_coverage(labels, probabilities),
+        "recommended_threshold": thresholds.recommended(card, labels, probabilities),
+        "comparison": compared,
     }
     if len(classes) == 2:
         result["binary_classification_metrics"] = model_quality.binary(labels, probabilities)
@@ -175,24 +202,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", required=True, type=Path, help="a channel: images and their .lst file")
     parser.add_argument("--output-dir", required=True, type=Path)
     parser.add_argument("--classes", help="comma-separated; must be the model's own, in its order")
+    parser.add_argument("--approved-model", type=Path, help="the approved model, to compare with; as --model")
+    parser.add_argument("--approved-package", default=comparison.NO_PACKAGE, help="its package's ARN")
+    parser.add_argument("--approved-note", default=NO_NOTE, help="why it is not at --approved-model")
     given = parser.parse_args(arguments)
     classes = tuple(given.classes.split(",")) if given.classes else None
     examples = read_channel(given.data)
     with open_model(given.model) as model:
-        answers = ask(model, examples, classes)
-    result = evaluation(answers)
+        answers, card = ask(model, examples, classes), model.card
+    compared = compare(answers, given.approved_package, given.approved_model, given.approved_note)
+    result = evaluation(answers, card, compared)
     files = {
         "predictions.jsonl": predictions_jsonl(answers).encode(),
         "worst_mistakes.png": worst_mistakes_png(answers),
         "evaluation.json": (json.dumps(result, indent=2) + "\n").encode(),
     }
+    if picture := calibration_png(answers.labels, answers.probabilities, result):
+        files = {"calibration.png": picture, **files}
     write_files(given.output_dir, files)
+    for line in summary(result):
+        print(line)
+    if picture is None:
+        print("no picture of the calibration drawn: matplotlib is not installed here")
+
+
+def summary(result: Mapping[str, Any]) -> list[str]:
+    """What evaluation.json says, in lines for the log."""
     accuracy = result["multiclass_classification_metrics"]["accuracy"]["value"]
     interval, error = result["accuracy_interval"], result["calibration"]["expected_calibration_error"]
-    print(
-        f"accuracy {accuracy:.4f} on {len(examples):,} images "
-        f"(95 % interval {interval['low']:.4f} to {interval['high']:.4f}), calibration error {error:.4f}"
-    )
+    return [
+        f"accuracy {accuracy:.4f} on {result['images']:,} images "
+        f"(95 % interval {interval['low']:.4f} to {interval['high']:.4f}), calibration error {error:.4f}",
+        thresholds.sentence(result["recommended_threshold"]),
+        result["comparison"]["summary"],
+    ]
 
 
 if __name__ == "__main__":

@@ -34,9 +34,11 @@ class Model:
 
     Attributes:
         classes: the model's own, in the order of its probabilities; None if it does not say.
+        card: what model.json says; empty where there is none.
     """
 
     classes: tuple[str, ...] | None
+    card: dict[str, Any]
     _handlers: ModuleType
     _loaded: Any
 
@@ -64,7 +66,8 @@ def open_model(path: Path) -> Iterator[Model]:
             loaded = handlers.model_fn(str(folder))
         except Exception as error:
             raise ModelError(f"model_fn failed: {type(error).__name__}: {error}") from error
-        yield Model(_classes(folder), handlers, loaded)
+        card = _card(folder)
+        yield Model(tuple(map(str, card["classes"])) if card else None, card, handlers, loaded)
 
 
 @contextmanager
@@ -118,15 +121,17 @@ def _import_handlers(path: Path) -> ModuleType:
     return module
 
 
-def _classes(folder: Path) -> tuple[str, ...] | None:
+def _card(folder: Path) -> dict[str, Any]:
     path = folder / "model.json"
     if not path.is_file():
-        return None
+        return {}
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))["classes"]
+        card = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(card["classes"], list):
+            return dict(card)
     except (ValueError, KeyError, TypeError):
-        raise ModelError("the model's model.json names no classes") from None
-    return tuple(str(name) for name in names)
+        pass
+    raise ModelError("the model's model.json names no classes")
 
 
 def _checked(answer: str | bytes, classes: int) -> np.ndarray:

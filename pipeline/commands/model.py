@@ -50,6 +50,8 @@ def show(context: typer.Context, package: Reference = None, as_json: Json = Fals
         console.print_json(details)
         return
     details |= details.pop("metadata")
+    if details["comparison"]:
+        details["comparison"] = details["comparison"]["summary"]
     rows = [{"key": key, "value": value} for key, value in details.items() if value is not None]
     console.print_rows(rows, ("key", "value"), "")
 

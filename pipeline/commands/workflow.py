@@ -26,16 +26,20 @@ def deploy(
 ) -> None:
     """Deploy the functions, the state machine and what watches them, or bring them up to date."""
     settings, clients = connect(context)
-    from pipeline import change_sets, console, endpoints, inference
+    from pipeline import change_sets, console, endpoints, inference, thresholds
     from workflows import deploy
 
     sagemaker = clients("sagemaker")
     name = endpoints.describe(sagemaker, endpoint)["EndpointName"] if endpoint else None
-    plan = inference.workflow_plan(settings, name or endpoints.newest(sagemaker, settings))
+    name = name or endpoints.newest(sagemaker, settings)
+    threshold = thresholds.of_endpoint(sagemaker, settings, name)
+    plan = inference.workflow_plan(settings, name, threshold.value)
+    if not as_json:
+        print(threshold)
     with change_sets.output(as_json):
         done = deploy.deploy(clients, plan, change_sets.approver(yes), change_sets.show_event)
     if as_json:
-        console.print_json(asdict(done) | {"endpoint_name": plan.endpoint_name})
+        console.print_json(asdict(done) | {"endpoint_name": name, "threshold": asdict(threshold)})
         return
     change_sets.show_result(done)
     print(f"{done.state_machine_arn} asks {plan.endpoint_name}")

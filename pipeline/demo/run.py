@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from pipeline import (
     progress,
     registry,
     runs,
+    thresholds,
 )
 from pipeline import settings as settings_module
 from pipeline.demo import archive, images
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from pipeline.registry import PackageDetails
     from pipeline.runs import StepState
     from pipeline.settings import Settings
+    from pipeline.thresholds import Threshold
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def _workflow(demo: Demo, data: str) -> dict[str, Any]:
     package = _approve(demo, steps)
     evaluation = _fetch_results(demo, package, steps)
     endpoint = _deploy(demo, package)
-    results = _send_images(demo, endpoint, steps)
+    threshold = thresholds.of_endpoint(demo.clients("sagemaker"), demo.settings, endpoint)
+    results = _send_images(demo, endpoint, threshold, steps)
     report = _monitor(demo, endpoint, len(results))
     return {
         "data": {
@@ -111,6 +114,7 @@ def _workflow(demo: Demo, data: str) -> dict[str, Any]:
         "approval_status": package.status,
         "endpoint_name": endpoint,
         "inference_executions": results,
+        "threshold": asdict(threshold),
         "capture_records": report.records,
         "monitoring_report": report.picture,
     }
@@ -166,10 +170,13 @@ def _deploy(demo: Demo, package: PackageDetails) -> str:
     return name
 
 
-def _send_images(demo: Demo, endpoint: str, steps: list[StepState]) -> list[dict[str, Any]]:
+def _send_images(
+    demo: Demo, endpoint: str, threshold: Threshold, steps: list[StepState]
+) -> list[dict[str, Any]]:
     settings = demo.settings
     with demo.stages("workflow"):
-        plan = inference.workflow_plan(settings, endpoint)
+        console.console.print(str(threshold))
+        plan = inference.workflow_plan(settings, endpoint, threshold.value)
         deployment = workflow_deploy.deploy(demo.clients, plan)
         keys = _choose_images(demo, endpoint, steps, f"{plan.images_prefix}demo/")
         results = workflow_run.run(

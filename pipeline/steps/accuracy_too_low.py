@@ -1,4 +1,7 @@
-"""AccuracyTooLow: ends the execution as failed, and says by how much."""
+"""AccuracyTooLow: ends the execution as failed, and says by how much.
+
+It stands for both conditions of CheckAccuracy: SageMaker takes no condition step inside another.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ from sagemaker.core.workflow.functions import Join
 from sagemaker.mlops.workflow.fail_step import FailStep
 from sagemaker.mlops.workflow.steps import ProcessingStep
 
-from pipeline.steps.check_accuracy import measured_accuracy
 from pipeline.steps.context import StepContext
+from pipeline.steps.evaluate_model import ACCURACY, measured
 
 NAME = "AccuracyTooLow"
 
@@ -15,9 +18,12 @@ NAME = "AccuracyTooLow"
 def accuracy_too_low_step(context: StepContext, evaluate_model: ProcessingStep) -> FailStep:
     message = [
         "The model's accuracy of",
-        measured_accuracy(evaluate_model),
+        measured(evaluate_model, ACCURACY),
         "is under the threshold of",
         context.parameters.accuracy_threshold,
-        "so it was not registered",
+        "or more than",
+        context.parameters.max_accuracy_drop,
+        "under the approved model's, so it was not registered:",
+        measured(evaluate_model, "comparison.summary"),
     ]
     return FailStep(name=NAME, error_message=Join(on=" ", values=message))

@@ -21,6 +21,7 @@ class Parameters:
 
     data_source: ParameterString
     accuracy_threshold: ParameterFloat
+    max_accuracy_drop: ParameterFloat
     processing_instance_type: ParameterString
     training_instance_type: ParameterString
     epochs: ParameterInteger
@@ -39,6 +40,7 @@ def get_parameters(settings: Settings) -> Parameters:
     return Parameters(
         data_source=ParameterString("DataSource", default_value=settings.data_source),
         accuracy_threshold=ParameterFloat("AccuracyThreshold", default_value=settings.accuracy_threshold),
+        max_accuracy_drop=ParameterFloat("MaxAccuracyDrop", default_value=settings.max_accuracy_drop),
         processing_instance_type=ParameterString(
             "ProcessingInstanceType", default_value=settings.processing_instance_type
         ),

@@ -13,6 +13,7 @@ from sagemaker.mlops.workflow.model_step import ModelStep
 from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep, TuningStep
 
 from pipeline.steps.context import StepContext, service_retries
+from pipeline.steps.evaluate_model import measured
 from pipeline.steps.prepare_data import STATISTICS, output_uri
 from pipeline.steps.tune_model import model_uri
 
@@ -23,7 +24,13 @@ RESPONSE_TYPES = ["application/json"]
 SERVING = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
 
 
-def metadata(context: StepContext, prepare_data: ProcessingStep) -> dict[str, Any]:
+# What evaluation.json has as texts for the registry; `pipeline.thresholds` reads them.
+THRESHOLD = ("confidence_threshold", "threshold_accuracy", "threshold_coverage")
+
+
+def metadata(
+    context: StepContext, prepare_data: ProcessingStep, evaluate_model: ProcessingStep
+) -> dict[str, Any]:
     """Where the model comes from. Values may hold no comma, so classes are separated by spaces."""
     return {
         "classes": " ".join(context.settings.classes),
@@ -33,8 +40,7 @@ def metadata(context: StepContext, prepare_data: ProcessingStep) -> dict[str, An
         "processing_code": context.processing.digest,
         "training_code": context.training.digest,
         "code_revision": context.parameters.code_revision,
-        "confidence_threshold": str(context.settings.confidence_threshold),
-    }
+    } | {key: measured(evaluate_model, f"recommended_threshold.metadata.{key}") for key in THRESHOLD}
 
 
 def tuned_by(train_model: TrainingStep | TuningStep) -> dict[str, Any]:
@@ -72,7 +78,7 @@ def register_model_step(
         transform_instances=[settings.endpoint_instance_type],
         approval_status=context.parameters.model_approval_status,
         model_metrics=metrics._to_request_dict(),
-        customer_metadata_properties=metadata(context, prepare_data) | tuned_by(train_model),
+        customer_metadata_properties=metadata(context, prepare_data, evaluate_model) | tuned_by(train_model),
         domain="COMPUTER_VISION",
         task="IMAGE_CLASSIFICATION",
     )

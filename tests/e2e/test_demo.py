@@ -15,6 +15,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 REAL_ARCHIVE = ROOT.parent / "shared" / "data" / "cifar-100-python.tar.gz"
+STEPS = (
+    "PrepareData",
+    "FindApprovedModel",
+    "TrainModel",
+    "EvaluateModel",
+    "CheckAccuracy",
+    "RegisterModel",
+)
 SUMMARY_KEYS = {
     "data",
     "evaluation",
@@ -24,6 +32,7 @@ SUMMARY_KEYS = {
     "approval_status",
     "endpoint_name",
     "inference_executions",
+    "threshold",
     "capture_records",
     "monitoring_report",
     "stages",
@@ -92,15 +101,16 @@ def test_demo(tmp_path, data):
     assert sum(map(sum, summary["evaluation"]["confusion_matrix"])) == summary["evaluation"]["images"]
     assert summary["approval_status"] == "Approved"
     assert [(step["name"], step["status"]) for step in summary["steps"]] == [
-        (name, "Succeeded")
-        for name in ("PrepareData", "TrainModel", "EvaluateModel", "CheckAccuracy", "RegisterModel")
+        (name, "Succeeded") for name in STEPS
     ]
     outcomes = [execution["outcome"] for execution in summary["inference_executions"]]
     assert set(outcomes) == {"ImageClassified", "ThresholdNotMet"}
+    threshold = summary["threshold"]["value"]
     assert all(
-        (execution["confidence"] >= 0.8) == (execution["outcome"] == "ImageClassified")
+        (execution["confidence"] >= threshold) == (execution["outcome"] == "ImageClassified")
         for execution in summary["inference_executions"]
     )
+    assert summary["threshold"]["origin"].startswith("from the calibration of scones/1")
     assert summary["capture_records"] >= len(outcomes)
     assert Path(summary["monitoring_report"]).stat().st_size > 10_000
     assert sum(summary["stages"].values()) == pytest.approx(summary["total_seconds"], rel=0.1)

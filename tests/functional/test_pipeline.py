@@ -73,6 +73,7 @@ def test_upsert_of_the_same_changes_nothing(upserted, clients, settings):
 def test_execution_goes_through_every_step(succeeded):
     assert [name for name, step in succeeded.items() if step.status == "Succeeded"] == [
         "PrepareData",
+        "FindApprovedModel",
         "TrainModel",
         "EvaluateModel",
         "CheckAccuracy",
@@ -90,6 +91,10 @@ def test_package_says_where_it_comes_from(succeeded, clients, settings, archive)
     assert details.metadata["data_sha256"] in archive
     assert details.metadata["code_revision"] == "abc"
     assert details.images == 24
+    assert details.comparison["summary"] == "no model is approved yet"
+    threshold = details.metadata["confidence_threshold"]
+    assert threshold == "none" or 0 < float(threshold) <= 1
+    assert details.metadata["threshold_accuracy"] == "0.99"
     assert 0 <= details.accuracy <= 1
 
 
@@ -190,6 +195,54 @@ def test_endpoint_that_does_not_exist(upserted, clients):
         predictions.invoke(clients("sagemaker-runtime"), "nowhere", b"", "image/png")
     with pytest.raises(endpoints.NoEndpointError, match="there is no endpoint nowhere"):
         endpoints.delete(clients("sagemaker"), "nowhere")
+
+
+def test_a_new_model_is_compared_with_the_approved_one(endpoint, clients, settings, archive):
+    """An approval is part of EvaluateModel's cache key: once it is made, the next one is new."""
+    approved = registry.approved(clients("sagemaker"), settings.model_package_group)
+    parameters = QUICK | {"DataSource": archive, "MaxAccuracyDrop": "0"}
+    _, steps = execute(clients, settings, parameters)
+    assert {name for name, step in steps.items() if step.cached} == {"PrepareData", "TrainModel"}
+    package = registry.find(clients("sagemaker"), settings.model_package_group, steps["RegisterModel"].made)
+    comparison = registry.describe(clients, package).comparison
+    assert comparison["model_package_arn"] == approved.arn
+    assert (comparison["images"], comparison["accuracy_drop"], comparison["p_value"]) == (24, 0, 1)
+    _, steps = execute(clients, settings, parameters)
+    assert {name for name, step in steps.items() if step.cached} == {
+        "PrepareData",
+        "TrainModel",
+        "EvaluateModel",
+    }
+
+
+def test_a_model_that_cannot_be_compared_passes_only_where_any_drop_may(endpoint, clients, settings, archive):
+    """Its data is gone."""
+    sagemaker = clients("sagemaker")
+    approved = registry.approved(sagemaker, settings.model_package_group)
+    specification = sagemaker.describe_model_package(ModelPackageName=approved.arn)["InferenceSpecification"]
+    container = {"Image": specification["Containers"][0]["Image"]}
+    place = {"Bucket": settings.bucket, "Key": "gone/model.tar.gz"}
+    container["ModelDataUrl"] = f"s3://{settings.bucket}/gone/model.tar.gz"
+    clients("s3").put_object(**place, Body=b"soon gone")
+    gone = sagemaker.create_model_package(
+        ModelPackageGroupName=settings.model_package_group,
+        InferenceSpecification=specification | {"Containers": [container]},
+        ModelApprovalStatus="Approved",
+    )["ModelPackageArn"]
+    clients("s3").delete_object(**place)
+    try:
+        strict = QUICK | {"DataSource": archive, "MaxAccuracyDrop": "0"}
+        execution, steps = execute(clients, settings, strict)
+        with pytest.raises(
+            runs.ExecutionFailedError,
+            match=r"AccuracyTooLow: .* or more than 0.0 under the approved model's, so it was not registered"
+            r": the approved model pipeline-tests/\d+ cannot be compared: nothing is at s3://",
+        ):
+            runs.require_success(execution, list(steps.values()))
+        execution, _ = execute(clients, settings, QUICK | {"DataSource": archive})
+        assert execution.status == "Succeeded"
+    finally:
+        sagemaker.delete_model_package(ModelPackageName=gone)
 
 
 def test_delete_leaves_everything_else(endpoint, clients, settings):

@@ -62,7 +62,15 @@ def tuned(steps, clients, settings):
 
 
 def test_best_model_is_the_one_registered(steps, tuned, clients, settings):
-    assert list(steps) == ["PrepareData", "TuneModel", "EvaluateModel", "CheckAccuracy", "RegisterModel"]
+    names = [
+        "PrepareData",
+        "FindApprovedModel",
+        "TuneModel",
+        "EvaluateModel",
+        "CheckAccuracy",
+        "RegisterModel",
+    ]
+    assert list(steps) == names
     package = clients("sagemaker").describe_model_package(ModelPackageName=steps["RegisterModel"].made)
     (container,) = package["InferenceSpecification"]["Containers"]
     best = clients("sagemaker").describe_training_job(TrainingJobName=tuned.best)

@@ -27,11 +27,22 @@ PROPERTIES = {
     "ModelArtifacts.S3ModelArtifacts": "s3://bucket/model.tar.gz",
     "S3Output.S3Uri": "s3://bucket/output",
 }
-FILES = {"source.sha256": "0" * 64, "multiclass_classification_metrics.accuracy.value": 0.5}
-
+FILES = {
+    "source.sha256": "0" * 64,
+    "multiclass_classification_metrics.accuracy.value": 0.5,
+    "comparison.accuracy_drop": 0.1,
+    "comparison.summary": "the approved model scones/1 has 0.6000 on the same 10 images",
+    "recommended_threshold.metadata.confidence_threshold": "0.83",
+    "recommended_threshold.metadata.threshold_accuracy": "0.99",
+    "recommended_threshold.metadata.threshold_coverage": "0.91",
+    "model_package_arn": "arn:aws:sagemaker:us-east-1:123456789012:model-package/scones/1",
+    "model_data": "s3://bucket/model.tar.gz",
+    "note": "none",
+}
 
 JOBS = {
     "PrepareData": ("CreateProcessingJob", "ProcessingJobName"),
+    "FindApprovedModel": ("CreateProcessingJob", "ProcessingJobName"),
     "TrainModel": ("CreateTrainingJob", "TrainingJobName"),
     "EvaluateModel": ("CreateProcessingJob", "ProcessingJobName"),
 }
@@ -78,6 +89,7 @@ def parameters(definition) -> dict[str, Any]:
 def test_steps_in_order(definition, steps):
     assert [(step["Name"], step["Type"]) for step in definition["Steps"]] == [
         ("PrepareData", "Processing"),
+        ("FindApprovedModel", "Processing"),
         ("TrainModel", "Training"),
         ("EvaluateModel", "Processing"),
         ("CheckAccuracy", "Condition"),
@@ -91,6 +103,7 @@ def test_parameters(parameters):
     assert set(parameters) == {
         "DataSource",
         "AccuracyThreshold",
+        "MaxAccuracyDrop",
         "ProcessingInstanceType",
         "TrainingInstanceType",
         "Epochs",
@@ -107,6 +120,7 @@ def test_parameters(parameters):
     ("step", "operation", "name"),
     [
         ("PrepareData", "CreateProcessingJob", "ProcessingJobName"),
+        ("FindApprovedModel", "CreateProcessingJob", "ProcessingJobName"),
         ("EvaluateModel", "CreateProcessingJob", "ProcessingJobName"),
         ("TrainModel", "CreateTrainingJob", "TrainingJobName"),
         ("RegisterModel", "CreateModelPackage", None),
@@ -133,7 +147,8 @@ def test_failure_says_both_numbers(steps, parameters):
     message = resolve(steps["AccuracyTooLow"]["Arguments"]["ErrorMessage"], parameters)
     assert message == (
         f"The model's accuracy of 0.5 is under the threshold of {parameters['AccuracyThreshold']} "
-        "so it was not registered"
+        f"or more than {parameters['MaxAccuracyDrop']} under the approved model's, so it was not registered: "
+        "the approved model scones/1 has 0.6000 on the same 10 images"
     )
 
 
@@ -144,6 +159,14 @@ def test_hyperparameters_are_what_the_toolkit_decodes(steps, parameters):
     assert decoded["sagemaker_submit_directory"].endswith(f"{CODE['training'].digest}/sourcedir.tar.gz")
     assert decoded["classes"] == "bicycle,motorcycle"
     assert (decoded["epochs"], decoded["learning-rate"]) == (parameters["Epochs"], parameters["LearningRate"])
+
+
+def test_what_is_approved_is_looked_up_each_time_and_part_of_the_evaluations_key(steps):
+    assert "CacheConfig" not in steps["FindApprovedModel"]
+    assert "CacheConfig" in steps["EvaluateModel"]
+    text = json.dumps(steps["EvaluateModel"]["Arguments"])
+    for key in ("model_package_arn", "model_data", "note"):
+        assert f'"Path": "{key}"' in text
 
 
 def test_code_revision_touches_no_cached_step(steps):
@@ -160,7 +183,9 @@ def test_registration_says_where_the_model_comes_from(steps, parameters):
         "processing_code": CODE["processing"].digest,
         "training_code": CODE["training"].digest,
         "code_revision": "unspecified",
-        "confidence_threshold": "0.8",
+        "confidence_threshold": "0.83",
+        "threshold_accuracy": "0.99",
+        "threshold_coverage": "0.91",
     }
     assert request["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"].endswith("/evaluation.json")
     (container,) = request["InferenceSpecification"]["Containers"]
@@ -197,6 +222,7 @@ def test_every_job_has_a_role_of_its_kind(steps):
     assert roles == {
         "PrepareData": "scones-processing",
         "TrainModel": "scones-training",
+        "FindApprovedModel": "scones-processing",
         "EvaluateModel": "scones-processing",
     }
 
@@ -218,7 +244,7 @@ def test_vpc_key_and_isolation_reach_every_job(parameters):
         "/opt/ml/input/data/code/"
     )
     assert train["InputDataConfig"][-1]["ChannelName"] == "code"
-    for name, isolated in (("PrepareData", False), ("EvaluateModel", True)):
+    for name, isolated in (("PrepareData", False), ("FindApprovedModel", False), ("EvaluateModel", True)):
         assert jobs[name]["NetworkConfig"] == {"EnableNetworkIsolation": isolated, "VpcConfig": VPC}
         assert jobs[name]["ProcessingOutputConfig"]["KmsKeyId"] == KEY
         assert jobs[name]["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == KEY

@@ -13,9 +13,8 @@ def test_names_come_from_the_settings():
         role_arn="arn:aws-cn:iam::210987654321:role/path/name",
         region="cn-north-1",
         endpoint_name_prefix="mine",
-        confidence_threshold=0.7,
     )
-    plan = inference.workflow_plan(made, "mine-1")
+    plan = inference.workflow_plan(made, "mine-1", 0.7)
     assert plan.state_machine_arn == "arn:aws-cn:states:cn-north-1:210987654321:stateMachine:mine-inference"
     assert (plan.bucket, plan.endpoint_name, plan.threshold) == ("my-bucket", "mine-1", 0.7)
 

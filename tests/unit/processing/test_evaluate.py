@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from processing import metrics, model_quality
+from processing import comparison, metrics, model_quality
 from processing.evaluate import main
 from processing.job import JobError
 from processing.model_package import open_model
@@ -166,6 +166,7 @@ def test_predictions_and_picture(tmp_path, model, data):
         colours = {picture.getpixel((4 + 30 + n * 136, 4 + 14 + 30))[0] for n in range(2)}
     assert colours == {5, 153}  # the two that are wrong
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "calibration.png",
         "evaluation.json",
         "predictions.jsonl",
         "worst_mistakes.png",
@@ -362,3 +363,125 @@ def test_the_deviation_of_accuracy_is_the_binomial_one():
     found = model_quality.multiclass(labels, np.stack([1 - share, share], axis=1), CLASSES)["accuracy"]
     expected = math.sqrt(found["value"] * (1 - found["value"]) / 400)
     assert found["standard_deviation"] == pytest.approx(expected, rel=0.15)
+
+
+# -- beside the approved model -----------------------------------------------------------------------------
+
+PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/scones/3"
+FLIPPED = "def share(data):\n    return 1 - float(data[0, 0, 0]) / 255\n"
+
+
+def compared(tmp_path, model, data, approved, *more) -> dict:
+    given = ("--approved-model", str(approved), "--approved-package", PACKAGE, *more)
+    return evaluate(model, data, tmp_path / "out", *given)["comparison"]
+
+
+def test_comparison_on_the_same_images(tmp_path, model, data):
+    """The approved one says motorcycle from another brightness on: wrong on one more bicycle."""
+    helper = "def share(data):\n    return min(1.0, float(data[0, 0, 0]) / 190)\n"
+    approved = make_model(tmp_path / "approved", helper=helper)
+    found = compared(tmp_path, model, data, approved)
+    assert found["compared"]
+    assert found["model_package_arn"] == PACKAGE
+    assert (found["images"], found["accuracy"], found["accuracy_drop"]) == (8, 5 / 8, -1 / 8)
+    assert found["discordant"] == {"only_new_right": 1, "only_approved_right": 0}
+    assert found["p_value"] == 1
+    assert found["summary"].startswith("the approved model scones/3 has 0.6250 on the same 8 images; 1 only")
+
+
+def test_a_worse_model_drops(tmp_path, model, data):
+    worse = make_model(tmp_path / "worse", helper=FLIPPED)
+    found = compared(tmp_path, worse, data, model)
+    assert found["accuracy_drop"] == 6 / 8 - 2 / 8
+    assert found["discordant"] == {"only_new_right": 2, "only_approved_right": 6}
+    assert found["p_value"] == pytest.approx(2 * (1 + 8 + 28) / 2**8)
+
+
+def test_the_same_model_does_not_drop(tmp_path, model, data):
+    archive = pack_model(model, tmp_path / "model.tar.gz")
+    assert compared(tmp_path, model, data, archive)["accuracy_drop"] == 0
+
+
+def test_the_same_classes_in_another_order_are_compared_by_name(tmp_path, model, data):
+    approved = make_model(tmp_path / "other", classes=CLASSES[::-1], helper=FLIPPED)
+    found = compared(tmp_path, model, data, approved)
+    assert (found["accuracy"], found["accuracy_drop"]) == (6 / 8, 0)
+
+
+def test_without_an_approved_model_there_is_nothing_to_be_worse_than(tmp_path, model, data):
+    found = evaluate(model, data, tmp_path / "out", "--approved-model", str(tmp_path))["comparison"]
+    assert (found["compared"], found["accuracy_drop"]) == (False, 0)
+    assert found["summary"] == "no model is approved yet"
+
+
+@pytest.mark.parametrize(
+    ("make", "more", "said"),
+    [
+        (
+            lambda folder: make_model(folder, classes=("bus", "train")),
+            (),
+            "classes are bus,train, not bi",
+        ),
+        (lambda folder: folder, (), "there is no model at"),
+        (broken("def output_fn", "def output"), (), "has no output_fn"),
+        (broken("share = helper", "1 / 0; share = helper"), (), "image_0.png: the model failed: ZeroDiv"),
+        (make_model, ("--approved-note", "nothing is at s3://b/model.tar.gz"), "nothing is at s3://b/"),
+    ],
+)
+def test_an_approved_model_that_cannot_be_asked_is_told_and_counts_as_the_largest_drop(
+    tmp_path, model, data, make, more, said
+):
+    found = compared(tmp_path, model, data, make(tmp_path / "approved"), *more)
+    assert (found["compared"], found["accuracy_drop"], found["accuracy"]) == (False, 1, None)
+    assert said in found["reason"]
+    assert found["summary"].startswith("the approved model scones/3 cannot be compared: ")
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_agrees_with_scipy(one, other):
+    stats = pytest.importorskip("scipy.stats")
+    expected = stats.binomtest(one, one + other).pvalue if one + other else 1.0
+    assert comparison.mcnemar_exact(one, other) == pytest.approx(expected, rel=1e-9)
+
+
+# -- the threshold -----------------------------------------------------------------------------------------
+
+
+def with_card(model, **card):
+    (model / "model.json").write_text(json.dumps({"classes": CLASSES, **card}))
+    return model
+
+
+def test_the_recommended_threshold_comes_from_the_models_card(tmp_path, model, data):
+    calibration = {"target": 0.99, "coverage": 0.91}
+    with_card(model, threshold=0.75, trained={"calibration": calibration})
+    found = evaluate(model, data, tmp_path / "out")["recommended_threshold"]
+    assert (found["value"], found["target_accuracy"], found["coverage"]) == (0.75, 0.99, 0.91)
+    assert found["here"] == {"coverage": 6 / 8, "accuracy": 5 / 6}
+    assert found["metadata"] == {
+        "confidence_threshold": "0.75",
+        "threshold_accuracy": "0.99",
+        "threshold_coverage": "0.91",
+    }
+
+
+@pytest.mark.parametrize(
+    ("card", "accuracy"),
+    [
+        ({}, "none"),
+        ({"threshold": None, "trained": {"calibration": None}}, "none"),
+        ({"threshold": None, "trained": {"calibration": {"target": 0.99, "coverage": 0.0}}}, "0.99"),
+    ],
+)
+def test_no_threshold_is_said_in_words_for_the_registry(tmp_path, model, data, card, accuracy):
+    found = evaluate(with_card(model, **card), data, tmp_path / "out")["recommended_threshold"]
+    assert found["value"] is None
+    assert found["metadata"]["confidence_threshold"] == found["metadata"]["threshold_coverage"] == "none"
+    assert found["metadata"]["threshold_accuracy"] == accuracy
+
+
+def test_without_matplotlib_no_picture(tmp_path, model, data, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    evaluate(model, data, tmp_path / "out")
+    assert "matplotlib is not installed here" in capsys.readouterr().out
+    assert not (tmp_path / "out" / "calibration.png").exists()

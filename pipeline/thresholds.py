@@ -1,0 +1,62 @@
+"""The confidence that the inference workflow asks of an answer, and where it comes from.
+
+It belongs to the model: each is calibrated in its training, and its package carries what that recommends. The
+setting `confidence_threshold`, where it is set, stands above that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline import predictions
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+
+# For a model whose calibration recommends none.
+FALLBACK = 0.8
+NOT_KNOWN = "none"
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """`origin` says in words where the value, in [0, 1], comes from."""
+
+    value: float
+    origin: str
+
+    def __str__(self) -> str:
+        return f"threshold {self.value:.4g}: {self.origin}"
+
+
+def of_endpoint(sagemaker: Any, settings: Settings, endpoint: str) -> Threshold:
+    """The threshold for answers of the endpoint.
+
+    Raises:
+        NoEndpointError: no endpoint has this name.
+    """
+    if settings.confidence_threshold is not None:
+        return Threshold(settings.confidence_threshold, "the setting confidence_threshold")
+    package = predictions.deployed_package(sagemaker, endpoint)
+    if package is None:
+        return Threshold(FALLBACK, f"the default, since what {endpoint} serves is no registered package")
+    return of_package(package)
+
+
+def of_package(described: dict[str, Any]) -> Threshold:
+    """What the package recommends, by DescribeModelPackage's answer."""
+    name = described["ModelPackageArn"].rpartition(":model-package/")[2]
+    metadata = described.get("CustomerMetadataProperties", {})
+    accuracy = metadata.get("threshold_accuracy", NOT_KNOWN)
+    if accuracy == NOT_KNOWN:
+        return Threshold(FALLBACK, f"the default, since {name} was not calibrated")
+    if metadata["confidence_threshold"] == NOT_KNOWN:
+        return Threshold(
+            FALLBACK, f"the default, since no threshold of {name} reached {accuracy} accuracy in its training"
+        )
+    kept = f"{float(metadata['threshold_coverage']):.0%}".replace("%", " %")
+    return Threshold(
+        float(metadata["confidence_threshold"]),
+        f"from the calibration of {name} ({accuracy} accuracy on held-out answers, keeps {kept})",
+    )
