@@ -61,6 +61,17 @@ class Tuned:
         sign = -1 if self.maximize else 1
         return sorted(self.trials, key=lambda t: (t.value is None, sign * (t.value or 0.0)))
 
+    def short(self, job: str) -> str:
+        """The part of a training job's name that is its own."""
+        return job.removeprefix(f"{self.name}-")
+
+    def summary(self) -> str:
+        """A sentence."""
+        found = next((trial.value for trial in self.trials if trial.job == self.best), None)
+        best = f", the best {self.objective} {found:.4g}" if found is not None else ""
+        reason = f": {self.reason}" if self.reason else ""
+        return f"{self.name} ({self.strategy}) {self.status}: {len(self.trials)} training jobs{best}{reason}"
+
     def rows(self) -> list[dict[str, Any]]:
         """A row a training job, the best first."""
         return [
@@ -87,8 +98,8 @@ def find(clients: Clients, settings: Settings, reference: str | None) -> str:
         if step.made and RESOURCE in step.made:
             return step.made.rpartition("/")[2]
     raise NoTuningJobError(
-        f"the execution {arn.rpartition('/')[2]} has no tuning job: set `tuning = true`, run "
-        "`scones pipeline upsert` and start it anew"
+        f"the execution {arn.rpartition('/')[2]} has no tuning job: it has not come to TuneModel yet, or was "
+        "started without `tuning = true` and `scones pipeline upsert`"
     )
 
 

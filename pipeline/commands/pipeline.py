@@ -150,12 +150,11 @@ def tuning(
     if as_json:
         console.print_json(asdict(found) | {"trials": found.rows()})
         return
-    rows = found.rows()
-    columns = [column for column in rows[0] if column != "reason"] if rows else []
-    empty = f"{found.name} ({found.status}) has no training job yet"
-    console.print_rows(rows, columns, empty)
-    if found.reason:
-        print(found.reason)
+    print(found.summary())
+    rows = [row | {"job": found.short(row["job"])} for row in found.rows()]
+    failed = any(row["reason"] for row in rows)
+    columns = [column for column in rows[0] if failed or column != "reason"] if rows else []
+    console.print_rows(rows, columns, "it has no training job yet")
 
 
 def _assignment(text: str) -> tuple[str, str]:

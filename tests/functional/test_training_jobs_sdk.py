@@ -19,6 +19,7 @@ epochs = parser.parse_args().epochs
 print("channel:", os.listdir(os.environ["SM_CHANNEL_TRAIN"]))
 if epochs < 1:
     raise ValueError(f"epochs must be at least 1, not {epochs}")
+print(f"score={epochs};")
 open(os.path.join(os.environ["SM_MODEL_DIR"], "model.txt"), "w").write(str(epochs))
 """
 
@@ -71,3 +72,26 @@ def test_a_model_trainer_shows_the_scripts_own_error(trainer: Callable[..., Any]
     made, data = trainer(0)
     with pytest.raises(Exception, match="ValueError: epochs must be at least 1, not 0"):
         fit(made, data)
+
+
+def test_a_tuner_finds_the_best_job(client: Callable[..., Any], trainer: Callable[..., Any]) -> None:
+    from sagemaker.core.parameter import IntegerParameter
+    from sagemaker.train.tuner import HyperparameterTuner
+
+    made, data = trainer(1)
+    tuner = HyperparameterTuner(
+        made,
+        objective_metric_name="score",
+        hyperparameter_ranges={"epochs": IntegerParameter(1, 50)},
+        metric_definitions=[{"Name": "score", "Regex": "score=([0-9.]+);"}],
+        max_jobs=2,
+        max_parallel_jobs=2,
+    )
+    tuner.tune(inputs={"train": data}, wait=True)
+    best = client("sagemaker").describe_training_job(TrainingJobName=tuner.best_training_job())
+    epochs = best["HyperParameters"]["epochs"]
+    assert members(client, best["ModelArtifacts"]["S3ModelArtifacts"]) == {"model.txt": epochs.encode()}
+    tried = client("sagemaker").list_training_jobs_for_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName=best["TuningJobArn"].rpartition("/")[2]
+    )["TrainingJobSummaries"]
+    assert int(epochs) == max(int(each["TunedHyperParameters"]["epochs"]) for each in tried)

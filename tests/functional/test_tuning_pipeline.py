@@ -117,3 +117,17 @@ def test_tuning_comes_from_the_cache(steps, clients, settings, parameters):
     assert again["TuneModel"].cached
     assert again["EvaluateModel"].cached
     assert again["TuneModel"].made == steps["TuneModel"].made
+
+
+def test_stopped_execution_stops_its_tuning_job(steps, clients, settings, parameters):
+    sagemaker = clients("sagemaker")
+    arn = runs.start(clients, settings, parameters | {"Epochs": "500"})
+    for _, found in runs.watch(sagemaker, arn, 0.1):
+        if any(step.name == "TuneModel" and step.made for step in found):
+            runs.stop(sagemaker, arn)
+            break
+    *_, (execution, _) = runs.watch(sagemaker, arn, 0.2)
+    assert execution.status == "Stopped"
+    stopped = tuning.describe(sagemaker, tuning.find(clients, settings, arn))
+    assert stopped.status == "Stopped"
+    assert {trial.status for trial in stopped.trials} <= {"Stopped"}

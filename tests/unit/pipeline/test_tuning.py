@@ -248,6 +248,6 @@ def test_tuning_job_of_an_execution(clients, settings, tunes):
         assert tuning.find(clients, settings, EXECUTION) == "abc-TuneM-x"
     else:
         with pytest.raises(
-            tuning.NoTuningJobError, match="abcdefghijkl has no tuning job: set `tuning = true`"
+            tuning.NoTuningJobError, match="abcdefghijkl has no tuning job: it has not come to"
         ):
             tuning.find(clients, settings, EXECUTION)
