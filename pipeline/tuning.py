@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 RESOURCE = ":hyper-parameter-tuning-job/"
+_WIDE = 100
 
 
 class NoTuningJobError(Exception):
@@ -36,6 +37,15 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Range:
+    """Where a hyperparameter is searched. If SageMaker chooses the scale, a wide range counts as logarithmic."""
+
+    low: float
+    high: float
+    logarithmic: bool
+
+
+@dataclass(frozen=True)
 class Tuned:
     """A tuning job as it is now.
 
@@ -43,7 +53,7 @@ class Tuned:
         objective: the metric's name.
         best: the name of the best training job so far.
         trials: in the order in which they were created.
-        scalings: how each hyperparameter with a range of numbers is searched.
+        ranges: of the hyperparameters that are numbers.
     """
 
     name: str
@@ -53,7 +63,7 @@ class Tuned:
     maximize: bool
     best: str | None
     trials: list[Trial]
-    scalings: dict[str, str]
+    ranges: dict[str, Range]
     reason: str | None = None
 
     def ranked(self) -> list[Trial]:
@@ -76,8 +86,8 @@ class Tuned:
         """A row a training job, the best first."""
         return [
             {"job": trial.job, "status": trial.status, self.objective: trial.value}
-            | {name: float(text) for name, text in trial.hyperparameters.items() if name in self.scalings}
-            | {name: text for name, text in trial.hyperparameters.items() if name not in self.scalings}
+            | {name: float(text) for name, text in trial.hyperparameters.items() if name in self.ranges}
+            | {name: text for name, text in trial.hyperparameters.items() if name not in self.ranges}
             | {"seconds": trial.seconds, "reason": trial.reason}
             for trial in self.ranked()
         ]
@@ -122,13 +132,20 @@ def describe(sagemaker: Any, name: str) -> Tuned:
         maximize=objective["Type"] == "Maximize",
         best=job.get("BestTrainingJob", {}).get("TrainingJobName"),
         trials=_trials(sagemaker, name),
-        scalings={
-            each["Name"]: each.get("ScalingType", "Auto")
+        ranges={
+            each["Name"]: _range(each)
             for member in numbers
             for each in config["ParameterRanges"].get(member, [])
         },
         reason=job.get("FailureReason"),
     )
+
+
+def _range(given: dict[str, str]) -> Range:
+    low, high = float(given["MinValue"]), float(given["MaxValue"])
+    scaling = given.get("ScalingType", "Auto")
+    chosen = scaling == "Auto" and low > 0 and high / low >= _WIDE
+    return Range(low, high, scaling == "Logarithmic" or chosen)
 
 
 def _trials(sagemaker: Any, name: str) -> list[Trial]:

@@ -11,7 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 if TYPE_CHECKING:
     from pipeline.tuning import Tuned
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _COLUMNS = 3
 _PANEL = (4.6, 3.2)  # inches
 _DPI = 110
-_WIDE = 10  # a range over this ratio is drawn by its logarithm where SageMaker chose the scale
 _STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.titleweight": "bold"}
 _BEST = {"marker": "*", "s": 260, "color": "C3", "edgecolor": "white", "zorder": 5}
 
@@ -42,10 +41,18 @@ def draw(tuned: Tuned) -> bytes:
     with mpl.rc_context(style):
         figure = Figure((_COLUMNS * _PANEL[0], rows * _PANEL[1]), dpi=_DPI, layout="constrained")
         canvas = FigureCanvasAgg(figure)
-        course, *places = figure.subplots(rows, _COLUMNS, squeeze=False).flat
+        grid = figure.subplots(rows, _COLUMNS, squeeze=False, sharey=True)
+        course, *places = grid.flat
         _draw_course(course, table, tuned)
-        for place, name in zip(places, names, strict=False):
+        points = [
             _draw_hyperparameter(place, table, name, tuned)
+            for place, name in zip(places, names, strict=False)
+        ]
+        for first, *_ in grid:
+            first.set_ylabel(tuned.objective)
+        bar = figure.colorbar(points[-1], ax=list(grid.flat), pad=0.01, aspect=40, label="training job")
+        bar.locator = MaxNLocator(8, integer=True)
+        bar.update_ticks()
         for place in places[len(names) :]:
             place.axis("off")
         best = table[table["job"] == tuned.best]["value"]
@@ -63,7 +70,7 @@ def _table(tuned: Tuned) -> pd.DataFrame:
         if trial.value is None:
             continue
         values: dict[str, Any] = {
-            name: float(text) if name in tuned.scalings else text
+            name: float(text) if name in tuned.ranges else text
             for name, text in trial.hyperparameters.items()
         }
         rows.append({"number": number, "job": trial.job, "value": trial.value, **values})
@@ -76,31 +83,37 @@ def _draw_course(axes: Any, table: pd.DataFrame, tuned: Tuned) -> None:
     sns.scatterplot(x=table["number"], y=table["value"], color="C0", s=45, ax=axes, label="training job")
     _mark_best(axes, table, "number", tuned)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axes.set(title="Job by job", xlabel="training job", ylabel=tuned.objective)
+    axes.set(title="Job by job", xlabel="training job", ylabel="")
     axes.legend(loc="best", fontsize="small")
 
 
-def _draw_hyperparameter(axes: Any, table: pd.DataFrame, name: str, tuned: Tuned) -> None:
+def _draw_hyperparameter(axes: Any, table: pd.DataFrame, name: str, tuned: Tuned) -> Any:
+    """Over the whole range that was searched, the later jobs darker."""
     colours = sns.color_palette("flare", as_cmap=True)
     points = axes.scatter(
         table[name], table["value"], c=table["number"], cmap=colours, s=45, edgecolor="white", linewidth=0.5
     )
     _mark_best(axes, table, name, tuned)
-    if _logarithmic(table, name, tuned):
-        axes.set_xscale("log")
-    axes.set(title=name, xlabel=name, ylabel=tuned.objective)
-    bar = axes.figure.colorbar(points, ax=axes, pad=0.01)
-    bar.set_label("training job", fontsize="small")
-    bar.locator = MaxNLocator(5, integer=True)
-    bar.update_ticks()
+    if name in tuned.ranges:
+        found = tuned.ranges[name]
+        if found.logarithmic:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        _widen(axes, found.low, found.high, found.logarithmic)
+    axes.set(title=name, xlabel="")
+    return points
 
 
-def _logarithmic(table: pd.DataFrame, name: str, tuned: Tuned) -> bool:
-    scaling = tuned.scalings.get(name)
-    if scaling != "Auto":
-        return scaling == "Logarithmic"
-    low, high = table[name].min(), table[name].max()
-    return bool(low > 0 and high / low >= _WIDE)
+def _widen(axes: Any, low: float, high: float, logarithmic: bool) -> None:
+    """The range, with a little room at its ends."""
+    if logarithmic:
+        room = (high / low) ** 0.04
+        axes.set_xlim(low / room, high * room)
+    else:
+        room = (high - low) * 0.04
+        axes.set_xlim(low - room, high + room)
 
 
 def _mark_best(axes: Any, table: pd.DataFrame, name: str, tuned: Tuned) -> None:
