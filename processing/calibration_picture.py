@@ -57,7 +57,7 @@ def _reliability(axes: Any, calibration: dict[str, Any], chance: float) -> None:
     axes.set(
         xlim=(start, 1),
         ylim=(0, 1.02),
-        xlabel="confidence (images under the bars)",
+        xlabel="confidence (in the bars: images)",
         ylabel="share that is right",
         title=f"calibration error {error:.3f}",
     )

@@ -134,8 +134,8 @@ def test_definition_is_the_same_each_time():
 
 def test_cost_counts_every_training_job():
     table = cost.prices()
-    one = cost.execution(settings_module.load(), table)[1]
-    many = cost.execution(settings_module.load(tuning={"max_jobs": 7}), table)[1]
+    one = cost.execution(settings_module.load(), table)[2]
+    many = cost.execution(settings_module.load(tuning={"max_jobs": 7}), table)[2]
     assert many.what == "TuneModel"
     assert many.dollars == pytest.approx(7 * one.dollars)
     assert many.assumption.startswith("7 training jobs")
