@@ -38,7 +38,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Range:
-    """Where a hyperparameter is searched. If SageMaker chooses the scale, a wide range counts as logarithmic."""
+    """Where a hyperparameter is searched. Where SageMaker chooses the scale, wide ranges are logarithmic."""
 
     low: float
     high: float
