@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from PIL import Image
 
 from pipeline import clients as clients_module
-from pipeline import endpoints, predictions, registry, runs
+from pipeline import endpoints, predictions, registry, runs, thresholds
 from pipeline import settings as settings_module
 from pipeline.demo.archive import upload
 from processing.synthetic import write_archive
@@ -183,6 +183,14 @@ def test_endpoint_answers(endpoint, clients, settings):
     assert answer.classes == ("bicycle", "motorcycle")
     assert sum(answer.probabilities) == pytest.approx(1, abs=1e-4)
     assert endpoints.newest(clients("sagemaker"), settings) == endpoint
+
+
+def test_threshold_is_that_of_the_package_that_serves(endpoint, clients, settings):
+    package = registry.approved(clients("sagemaker"), settings.model_package_group)
+    recommended = registry.describe(clients, package).metadata["confidence_threshold"]
+    found = thresholds.of_endpoint(clients("sagemaker"), settings, endpoint)
+    assert found.value == (thresholds.FALLBACK if recommended == "none" else float(recommended))
+    assert f"{settings.model_package_group}/{package.version}" in found.origin
 
 
 def test_endpoint_refuses_what_is_no_image(endpoint, clients):
