@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ class Tuned:
         """A row a training job, the best first."""
         return [
             {"job": trial.job, "status": trial.status, self.objective: trial.value}
-            | {name: float(text) for name, text in trial.hyperparameters.items() if name in self.ranges}
+            | {name: json.loads(text) for name, text in trial.hyperparameters.items() if name in self.ranges}
             | {name: text for name, text in trial.hyperparameters.items() if name not in self.ranges}
             | {"seconds": trial.seconds, "reason": trial.reason}
             for trial in self.ranked()
