@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from localaws.sagemaker.errors import ValidationError
@@ -15,8 +15,8 @@ _MOST_PARAMETERS = 30  # in all ranges together
 _REVERSE = "ReverseLogarithmic"
 
 
-def check(request: Document) -> None:
-    """Raises ValidationError."""
+def check(request: Document, own_metrics: Collection[str] = ()) -> None:
+    """Raises ValidationError. `own_metrics` are those that the algorithm brings, as AWS's own ones do."""
     config = request["HyperParameterTuningJobConfig"]
     _check_what_is_not_done(request, config)
     definition = request.get("TrainingJobDefinition")
@@ -25,7 +25,8 @@ def check(request: Document) -> None:
     ranges = config.get("ParameterRanges") or {}
     _check_ranges(ranges, definition.get("StaticHyperParameters") or {})
     _check_number_of_jobs(config, ranges)
-    _check_objective(config, definition)
+    defined = definition["AlgorithmSpecification"].get("MetricDefinitions") or []
+    _check_objective(config, [*(each["Name"] for each in defined), *own_metrics])
     if bool(definition.get("ResourceConfig")) == bool(definition.get("HyperParameterTuningResourceConfig")):
         raise ValidationError(
             "TrainingJobDefinition needs either ResourceConfig or HyperParameterTuningResourceConfig."
@@ -111,11 +112,10 @@ def _check_number_of_jobs(config: Document, ranges: Document) -> None:
         )
 
 
-def _check_objective(config: Document, definition: Document) -> None:
+def _check_objective(config: Document, defined: list[str]) -> None:
     objective = config.get("HyperParameterTuningJobObjective")
     if not objective:
         raise ValidationError("HyperParameterTuningJobConfig.HyperParameterTuningJobObjective is missing.")
-    defined = [each["Name"] for each in definition["AlgorithmSpecification"].get("MetricDefinitions") or []]
     if objective["MetricName"] not in defined:
         raise ValidationError(
             "A metric is required for this hyperparameter tuning job objective. Provide a metric in the "

@@ -7,6 +7,7 @@ from typing import Any
 
 from localaws.sagemaker import training_jobs
 from localaws.sagemaker.errors import ResourceInUseError, ResourceNotFoundError, ValidationError
+from localaws.sagemaker.images import ImageRegistryError, UnknownImageError, find_image
 from localaws.sagemaker.job_runs import announce
 from localaws.sagemaker.jobs import Stop
 from localaws.sagemaker.operations import now, operation, page, public, tags_of
@@ -43,7 +44,7 @@ def close(service: SageMakerService) -> None:
 def create_tuning_job(service: SageMakerService, request: Document) -> Document:
     name = request[_NAME]
     arn = service.stack.arn(f"hyper-parameter-tuning-job/{name}")
-    checks.check(request)
+    checks.check(request, _own_metrics(service, request))
     document = _document(request, arn)
     _check_training(document)
     with service.store.transaction():
@@ -57,6 +58,16 @@ def create_tuning_job(service: SageMakerService, request: Document) -> Document:
     announce(service, KIND, document)
     _launch(service, document)
     return {"HyperParameterTuningJobArn": arn}
+
+
+def _own_metrics(service: SageMakerService, request: Document) -> list[str]:
+    """The metrics that the image brings. Raises ValidationError for an image that nothing stands in for."""
+    definition = request.get("TrainingJobDefinition") or {}
+    uri = (definition.get("AlgorithmSpecification") or {}).get("TrainingImage")
+    try:
+        return [each["Name"] for each in find_image(service.stack, uri).metrics] if uri else []
+    except (UnknownImageError, ImageRegistryError) as error:
+        raise ValidationError(str(error)) from error
 
 
 def _document(request: Document, arn: str) -> Document:

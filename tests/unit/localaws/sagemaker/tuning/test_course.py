@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from localaws.sagemaker import training_jobs
+from localaws.sagemaker.errors import ValidationError
 from localaws.sagemaker.job_runs import recover
 from localaws.sagemaker.jobs import INTERRUPTED, Job
 from localaws.sagemaker.service import SageMakerService
@@ -106,6 +107,29 @@ def test_killed_at_any_write(begun, tmp_path):
         if whole:
             break
     assert writes > 12
+
+
+def with_image(image, metric):
+    specification = {"TrainingImage": image, "TrainingInputMode": "File"}
+    config = GOOD["HyperParameterTuningJobConfig"] | {
+        "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": metric}
+    }
+    return GOOD | {
+        "HyperParameterTuningJobName": "other",
+        "HyperParameterTuningJobConfig": config,
+        "TrainingJobDefinition": GOOD["TrainingJobDefinition"] | {"AlgorithmSpecification": specification},
+    }
+
+
+def test_built_in_algorithms_bring_their_metrics(begun):
+    begun.call("CreateHyperParameterTuningJob", with_image("image-classification:1", "validation:accuracy"))
+    with pytest.raises(ValidationError, match="none of train:accuracy, validation:accuracy"):
+        begun.call("CreateHyperParameterTuningJob", with_image("image-classification:1", "test:accuracy"))
+
+
+def test_image_that_nothing_stands_in_for(begun):
+    with pytest.raises(ValidationError, match="No runner stands in for the image"):
+        begun.call("CreateHyperParameterTuningJob", with_image("team/unknown:1", "m"))
 
 
 def test_tells_of_its_states(begun):

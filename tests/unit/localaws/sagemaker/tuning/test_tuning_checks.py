@@ -19,7 +19,7 @@ GOOD = {
     },
     "TrainingJobDefinition": {
         "AlgorithmSpecification": {
-            "TrainingImage": "image",
+            "TrainingImage": "pytorch-training",
             "TrainingInputMode": "File",
             "MetricDefinitions": [{"Name": "m", "Regex": "m=(.*)"}],
         },
@@ -61,6 +61,14 @@ def grid(**limits):
 @pytest.mark.parametrize("request_", [GOOD, grid(), grid(MaxNumberOfTrainingJobs=4)])
 def test_accepted(request_):
     check(request_)
+
+
+def test_an_algorithm_may_bring_its_metric():
+    specification = (DEFINITION, "AlgorithmSpecification", "MetricDefinitions")
+    request = changed(specification, None)
+    check(request, own_metrics=["m"])
+    with pytest.raises(ValidationError, match="'m' is none of other"):
+        check(request, own_metrics=["other"])
 
 
 @pytest.mark.parametrize(
