@@ -69,3 +69,4 @@ def _import_interpreter() -> None:
 
     models.stepfunctions_backends = stepfunctions_parser_backends
     state_machines.keep_what_is_made()
+    state_machines.read_distributed_maps()

@@ -1,4 +1,5 @@
-"""Lets moto's state machine interpreter keep what it would otherwise make again at every step.
+"""Lets moto's state machine interpreter keep what it would otherwise make again at every step, and read what
+its grammar of distributed maps does not know.
 
 For each execution it parses the whole definition; for each task it makes a boto3 client and, several times,
 a parser of JSONPath: together over half of what an execution of the inference workflow costs here.
@@ -6,7 +7,9 @@ a parser of JSONPath: together over half of what an execution of the inference w
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -31,6 +34,44 @@ def keep_what_is_made() -> None:
 
     for module in _importers(make):
         module.boto_client_for = boto_client_for
+
+
+def read_distributed_maps() -> None:
+    """Lets the interpreter run definitions with EXPRESS children and whole percentages, which it refuses.
+
+    Children of either kind are executions of the same states; the definition that is kept is the one that was
+    given. Before any definition is parsed, those of the journal included.
+    """
+    from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+
+    parse = AmazonStateLanguageParser.parse
+    AmazonStateLanguageParser.parse = staticmethod(lambda definition: parse(readable(definition)))
+
+
+@lru_cache(_DEFINITIONS)
+def readable(definition: str) -> str:
+    """The definition with what the interpreter's grammar lacks put in its words."""
+    if '"DISTRIBUTED"' not in definition:
+        return definition
+    try:
+        machine = json.loads(definition)
+    except ValueError:
+        return definition  # for the interpreter to refuse
+    for state in _objects(machine):
+        config = state.get("ProcessorConfig")
+        if isinstance(config, dict) and config.get("ExecutionType") == "EXPRESS":
+            config["ExecutionType"] = "STANDARD"
+        percentage = state.get("ToleratedFailurePercentage")
+        if type(percentage) is int:
+            state["ToleratedFailurePercentage"] = float(percentage)
+    return json.dumps(machine)
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _objects(child)
 
 
 def _keeping_trees(parser: Any) -> Any:

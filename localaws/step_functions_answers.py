@@ -6,7 +6,7 @@ import base64
 import time
 from typing import Any
 
-from localaws import sdk_tasks, task_tokens
+from localaws import map_runs, sdk_tasks, task_tokens
 from localaws.errors import AwsError
 
 _PAGE = 100
@@ -26,6 +26,7 @@ def install() -> None:
     StepFunctionResponse.send_task_failure = _send_task_failure
     task_tokens.install()
     sdk_tasks.install()
+    map_runs.install()
 
 
 def _with_stop_dates(operation: Any) -> Any:
