@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipeline.commands import (
+    batch,
     cost,
     demo,
     destroy,
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train, gate, deploy and watch an image classifier on Amazon SageMaker, or on this machine.",
 )
+workflow.app.command()(batch.batch)
 for name, group in (
     ("foundation", foundation.app),
     ("pipeline", pipeline.app),

@@ -7,6 +7,7 @@ their length is what is assumed; the rest is arithmetic.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 HOURS_A_MONTH = 730
 # Assumed lengths in minutes: a SageMaker step of half a minute's work takes about eight with its start.
 PROCESSING_MINUTES, TRAINING_MINUTES = 8, 15
+# Of an image in the batch function, eight of which wait at a time, and of each function that takes one image.
+BATCH_SECONDS, FUNCTION_SECONDS = 0.05, 0.1
+LOGGED_KB = 0.7  # of an invocation: its own line, and Lambda's START, END and REPORT
 
 
 class UnknownPriceError(Exception):
@@ -76,6 +80,65 @@ def endpoint_month(settings: Settings, table: dict[str, Any], invocations: int) 
         Line("data capture", captured, f"{invocations:,} invocations of 4 KB on S3, their first month"),
         *lines,
     ]
+
+
+def in_batches(table: dict[str, Any], images: int, batch_size: int) -> list[Line]:
+    """A run of so many images through the state machine for batches, beside the endpoint's own hours."""
+    count = math.ceil(images / batch_size)
+    function_seconds = images * BATCH_SECONDS
+    memory = 0.0625  # GB, the smallest that EXPRESS executions are billed
+    children = count * table["step_functions_express_request"]
+    children += function_seconds * memory * table["step_functions_express_gb_second"]
+    steps = (5 + count) * table["step_functions_transition"]
+    invocations = count + 1
+    gigabyte_seconds = function_seconds * 0.5 + (1 + images / 10_000)
+    return [
+        Line("state machine", steps, f"5 transitions, and one a batch of {batch_size}: {count:,}"),
+        Line("EXPRESS children", children, f"{count:,}, {function_seconds:,.0f} s of 64 MB"),
+        _functions(table, invocations, gigabyte_seconds, f"{BATCH_SECONDS} s an image, 512 MB"),
+        _requests(table, images + count, 5),
+        _logs(table, invocations),
+    ]
+
+
+def one_by_one(table: dict[str, Any], images: int) -> list[Line]:
+    """The same images through the state machine for one."""
+    return [
+        Line("state machine", 4 * images * table["step_functions_transition"], "4 transitions an image"),
+        _functions(
+            table,
+            3 * images,
+            3 * images * FUNCTION_SECONDS * 0.25,
+            f"3 functions an image of {FUNCTION_SECONDS} s, 256 MB",
+        ),
+        _requests(table, images, 0),
+        _logs(table, 3 * images),
+    ]
+
+
+def total(lines: list[Line]) -> float:
+    return sum(line.dollars for line in lines)
+
+
+def dollars(amount: float) -> str:
+    """Cents, or as much finer as a small amount needs."""
+    if amount == 0 or amount >= 1:
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if amount >= 0.001 else f"${amount:.7f}".rstrip("0")
+
+
+def _functions(table: dict[str, Any], invocations: int, gigabyte_seconds: float, assumption: str) -> Line:
+    amount = invocations * table["lambda_request"] + gigabyte_seconds * table["lambda_gb_second"]
+    return Line("functions", amount, f"{invocations:,} invocations, {assumption}")
+
+
+def _requests(table: dict[str, Any], reads: int, writes: int) -> Line:
+    amount = reads * table["s3_get"] + writes * table["s3_put"]
+    return Line("S3 requests", amount, f"{reads:,} reads, {writes} writes")
+
+
+def _logs(table: dict[str, Any], invocations: int) -> Line:
+    return Line("logs", invocations * LOGGED_KB / 1e6 * table["logs_gb"], f"{LOGGED_KB} KB an invocation")
 
 
 def _hourly(table: dict[str, Any], kind: str) -> float:

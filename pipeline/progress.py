@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
@@ -18,6 +20,7 @@ from pipeline.console import STYLES, console, styled
 if TYPE_CHECKING:
     from pipeline.runs import Execution, StepState
 
+LINE_SECONDS = 5  # between two plain lines of a count
 Changes = Iterable[tuple["Execution", list["StepState"]]]
 
 
@@ -62,6 +65,66 @@ def waiting(what: str) -> Iterator[Callable[[str], None]]:
             display.update(f"{escape(what)}: {styled(status)} after {seconds:.0f} s")
 
         yield update
+
+
+@contextmanager
+def counting(what: str, unit: str, of: int) -> Iterator[Callable[[int], None]]:
+    """One line for work that is counted: how many of how many, how many a second, and the time left.
+
+    Moves in a terminal; elsewhere a plain line every few seconds, and one at the end. On stderr, so that what
+    is printed is the result alone.
+    """
+    screen = Console(stderr=True, highlight=False)
+    begin = last = time.monotonic()
+    first: int | None = None
+    done = 0
+
+    def text() -> str:
+        rate = (done - (first or 0)) / max(time.monotonic() - begin, 1e-3)
+        said = f"{done:,} of {of:,} {unit}"
+        if done > (first or 0):
+            said += f", {rate:,.0f} a second"
+            said += f", {clock((of - done) / rate)} left" if done < of else ""
+        return said
+
+    def note(count: int) -> None:
+        nonlocal done, first
+        done = count
+        first = count if first is None else first
+
+    if not screen.is_terminal:
+
+        def line(count: int) -> None:
+            nonlocal last
+            note(count)
+            if time.monotonic() - last >= LINE_SECONDS:
+                print(f"{datetime.now():%H:%M:%S} {what}: {text()}", file=sys.stderr, flush=True)
+                last = time.monotonic()
+
+        yield line
+    else:
+        with screen.status(escape(what)) as display:
+
+            def update(count: int) -> None:
+                note(count)
+                display.update(f"{escape(what)}: {text()}")
+
+            yield update
+    print(
+        f"{datetime.now():%H:%M:%S} {what}: {text()}, in {clock(time.monotonic() - begin)}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a person says them: 42 s, 3:05, 1:02:03."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _lines(changes: Changes) -> tuple[Execution, list[StepState]]:

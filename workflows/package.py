@@ -33,20 +33,29 @@ class Asset:
         return f"{prefix}/workflows/{hashlib.sha256(self.content).hexdigest()}/{self.name}"
 
 
-def function_zip(folder: str) -> bytes:
-    """The zip of `lambdas/<folder>`: `handler.py` and nothing else, byte-identical on any machine.
+def function_zip(folder: str, uses: tuple[str, ...] = ()) -> bytes:
+    """The zip of `lambdas/<folder>`: its `handler.py`, and those of the functions that it `uses`.
 
-    Stored and not deflated: compressors differ in their output from version to version, and a handler is
-    smaller than the limits by orders of magnitude.
+    Byte-identical on any machine. Stored and not deflated: compressors differ in their output from version to
+    version, and a handler is smaller than the limits by orders of magnitude.
     """
-    source = files(f"lambdas.{folder}").joinpath("handler.py").read_bytes()
-    entry = zipfile.ZipInfo("handler.py", _EPOCH)
-    entry.create_system = 3  # Unix, on whatever system it is made; Lambda honours the mode
-    entry.external_attr = 0o644 << 16
+    names = [f"lambdas/{used}/{name}" for used in uses for name in ("__init__.py", "handler.py")]
+    entries = {"handler.py": _source(f"{folder}/handler.py")}
+    entries |= {name: _source(name.removeprefix("lambdas/")) for name in names}
+    if uses:
+        entries["lambdas/__init__.py"] = b""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as package:
-        package.writestr(entry, source)
+        for name, source in entries.items():
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.create_system = 3  # Unix, on whatever system it is made; Lambda honours the mode
+            entry.external_attr = 0o644 << 16
+            package.writestr(entry, source)
     return archive.getvalue()
+
+
+def _source(path: str) -> bytes:
+    return files("lambdas").joinpath(path).read_bytes()
 
 
 def text(name: str) -> str:

@@ -77,15 +77,17 @@ class FunctionPlan:
     Attributes:
         folder: its folder in `lambdas/`.
         logical_id: in the template; the state machine's definition has `${<logical_id>FunctionArn}`.
+        uses: the folders of the functions whose code it has with it.
     """
 
     name: str
     folder: str
     logical_id: str
+    uses: tuple[str, ...] = ()
 
     @property
     def asset(self) -> Asset:
-        return Asset(f"{self.logical_id}Key", f"{self.folder}.zip", function_zip(self.folder))
+        return Asset(f"{self.logical_id}Key", f"{self.folder}.zip", function_zip(self.folder, self.uses))
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,10 @@ class WorkflowPlan:
     log_retention_days: int = 30
     environment: str = "dev"
     definitions: dict[str, str] = field(
-        default_factory=lambda: {"InferenceDefinitionKey": "inference.asl.json"}
+        default_factory=lambda: {
+            "InferenceDefinitionKey": "inference.asl.json",
+            "BatchDefinitionKey": "batch.asl.json",
+        }
     )
 
     @property
@@ -130,11 +135,23 @@ class WorkflowPlan:
         return f"{self.prefix}/inference/"
 
     @property
+    def batches_prefix(self) -> str:
+        """Where each batch run has its folder: the manifest, what the map writes, and the results."""
+        return f"{self.prefix}/batches/"
+
+    @property
     def functions(self) -> tuple[FunctionPlan, ...]:
         return (
             FunctionPlan(f"{self.name_prefix}-serializer", "serializer", "Serializer"),
             FunctionPlan(f"{self.name_prefix}-classifier", "classifier", "Classifier"),
             FunctionPlan(f"{self.name_prefix}-confidence-filter", "confidence_filter", "ConfidenceFilter"),
+            FunctionPlan(
+                f"{self.name_prefix}-batch-classifier",
+                "batch_classifier",
+                "BatchClassifier",
+                uses=("serializer", "classifier", "confidence_filter"),
+            ),
+            FunctionPlan(f"{self.name_prefix}-batch-results", "batch_results", "BatchResults"),
         )
 
     @property
@@ -148,6 +165,10 @@ class WorkflowPlan:
     @property
     def state_machine_arn(self) -> str:
         return self.arn("states", f"stateMachine:{self.state_machine_name}")
+
+    @property
+    def batch_state_machine_arn(self) -> str:
+        return self.arn("states", f"stateMachine:{self.name_prefix}-batch")
 
     @property
     def stack_name(self) -> str:

@@ -83,14 +83,24 @@ def lambda_handler(event: object, context: object) -> dict:
     try:
         body, record["execution"] = _unwrap(event)
         record |= {name: body[name] for name in ("s3_bucket", "s3_key")}
-        image = _decode(body["image_data"]) or _read(body["s3_bucket"], body["s3_key"])
-        record["content_type"] = content_type = _content_type(image)
-        inferences = _probabilities(_invoke(image, content_type))
+        image = _decode(body["image_data"]) or read(body["s3_bucket"], body["s3_key"])
+        inferences = classify(image)
     except ClassifierError as error:
         _log("ERROR", str(error), error=type(error).__name__, **record)
         raise
     _log("INFO", "image classified", bytes=len(image), inferences=inferences, **record)
     return {"statusCode": 200, "body": body | {"inferences": inferences}}
+
+
+def classify(image: bytes) -> list[float]:
+    """The endpoint's probabilities, one a class."""
+    return _probabilities(_invoke(image, _content_type(image)))
+
+
+def connect() -> None:
+    """Makes the clients, which threads may then share: making them is not thread-safe."""
+    _client("s3")
+    _client("sagemaker-runtime")
 
 
 @functools.cache
@@ -126,7 +136,8 @@ def _decode(text: str) -> bytes:
         raise InvalidEventError("image_data is not base64.") from error
 
 
-def _read(bucket: str, key: str) -> bytes:
+def read(bucket: str, key: str) -> bytes:
+    """An object's bytes, as many as an endpoint takes at most."""
     where = f"s3://{bucket}/{key}"
     try:
         with _client("s3").get_object(Bucket=bucket, Key=key)["Body"] as stream:

@@ -37,8 +37,8 @@ def lambda_handler(event: object, context: object) -> dict:
         body, record["execution"] = _unwrap(event)
         record["s3_key"] = body.get("s3_key") if isinstance(body.get("s3_key"), str) else None
         record["confidence"] = confidence = _confidence(body)
-        record["threshold"] = threshold = _threshold(body)
-        if confidence < threshold:
+        record["threshold"] = needed = threshold(body)
+        if confidence < needed:
             raise ThresholdNotMet("THRESHOLD_CONFIDENCE_NOT_MET")
     except FilterError as error:
         level = "WARNING" if isinstance(error, ThresholdNotMet) else "ERROR"
@@ -72,10 +72,11 @@ def _confidence(body: dict) -> float:
     return max(inferences)
 
 
-def _threshold(body: dict) -> float:
-    threshold = _from_environment("THRESHOLD", None)
+def threshold(body: dict) -> float:
+    """The confidence that an event's image needs: the event's own threshold or the configured one."""
+    configured = _from_environment("THRESHOLD", None)
     if body.get("threshold") is None:
-        return threshold
+        return configured
     low, high = _from_environment("THRESHOLD_MIN", "0"), _from_environment("THRESHOLD_MAX", "1")
     if not _is_probability(body["threshold"]) or not low <= body["threshold"] <= high:
         raise InvalidEventError(f"threshold must be a number from {low} to {high}.")

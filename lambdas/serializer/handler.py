@@ -80,7 +80,7 @@ def lambda_handler(event: object, context: object) -> dict:
     }
     try:
         body, record["execution"] = _unwrap(event)
-        bucket, key = _location(body)
+        bucket, key = location(body)
         record |= {"s3_bucket": bucket, "s3_key": key}
         image, size = _read_image(bucket, key)
     except SerializerError as error:
@@ -121,7 +121,8 @@ def _unwrap(event: object) -> tuple[dict, str | None]:
     return event, execution if isinstance(execution, str) else None
 
 
-def _location(body: dict) -> tuple[str, str]:
+def location(body: dict) -> tuple[str, str]:
+    """The bucket and the key that an event names. Raises InvalidEventError for what may not be read."""
     bucket, key = body.get("s3_bucket"), body.get("s3_key")
     if not isinstance(bucket, str) or not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
         raise InvalidEventError("s3_bucket must be the name of a bucket.")

@@ -74,13 +74,19 @@ COLUMNS = ("s3_key", "status", "predicted", "confidence", "outcome")
 
 @app.command("list")
 def list_executions(context: typer.Context, as_json: Json = False) -> None:
-    """List the newest executions."""
+    """List the newest executions, for one image and of batches."""
     settings, clients = connect(context)
     from pipeline import console, inference
     from workflows import run
 
-    arn = inference.workflow_plan(settings).state_machine_arn
+    plan = inference.workflow_plan(settings)
+    machines = {"image": plan.state_machine_arn, "batch": plan.batch_state_machine_arn}
     with inference.deployed_workflow():
-        rows = [asdict(execution) for execution in run.list_executions(clients, arn)]
-    columns = ("name", "status", "started", "stopped")
+        rows = [
+            {"kind": kind, **asdict(execution)}
+            for kind, arn in machines.items()
+            for execution in run.list_executions(clients, arn)
+        ]
+    rows.sort(key=lambda row: row["started"], reverse=True)
+    columns = ("kind", "name", "status", "started", "stopped")
     console.print_rows(rows, columns, "no execution yet: run `scones workflow run IMAGE`", as_json)

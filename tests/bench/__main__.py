@@ -7,7 +7,7 @@ ablation of the training recipe takes hours and is started by itself: `python -m
 import subprocess
 import sys
 
-SUBJECTS = ("etl", "jobs", "gateway", "endpoints", "workflow")
+SUBJECTS = ("etl", "jobs", "gateway", "endpoints", "workflow", "map")
 
 
 def main(names: list[str]) -> int:

@@ -58,8 +58,8 @@ def main() -> None:
 def _figures() -> Iterator[tuple[str, str]]:
     for folder in ("serializer", "classifier", "confidence_filter"):
         yield f"import of {folder} beyond boto3", f"{_import_ms(folder):.1f} ms"
-    with _local_aws() as client:
-        plan, seconds = _deployed(client)
+    with local_aws() as client:
+        plan, seconds = deployed(client)
         yield "deploying the workflow", f"{seconds:.2f} s"
         _, seconds = _timed(lambda: deploy(client, plan))
         yield "deploying it again, unchanged", f"{seconds:.2f} s"
@@ -99,7 +99,7 @@ def _execute(client: Callable[[str], Any], plan: WorkflowPlan, keys: list[str]) 
         raise RuntimeError(f"not all were classified: {results}")
 
 
-def _deployed(client: Callable[[str], Any]) -> tuple[WorkflowPlan, float]:
+def deployed(client: Callable[[str], Any]) -> tuple[WorkflowPlan, float]:
     client("s3").create_bucket(Bucket=BUCKET)
     endpoints = Endpoints(lambda service, **_: client(service))
     name, _ = endpoints.create(endpoints.config(endpoints.model("bench", MODEL)))
@@ -123,7 +123,7 @@ def _import_ms(folder: str) -> float:
 
 
 @contextmanager
-def _local_aws() -> Iterator[Callable[[str], Any]]:
+def local_aws() -> Iterator[Callable[[str], Any]]:
     with tempfile.TemporaryDirectory() as place:
         running = control.up(Path(place))
         previous = dict(os.environ)

@@ -41,6 +41,28 @@ def test_an_execution_has_its_jobs(table):
     assert all(line.dollars > 0 for line in lines)
 
 
+def test_batches_cost_a_fraction_of_single_images(table):
+    lines = {line.what: line.dollars for line in cost.in_batches(table, 1000, 50)}
+    assert lines["state machine"] == pytest.approx(25 * table["step_functions_transition"])
+    single = {line.what: line.dollars for line in cost.one_by_one(table, 1000)}
+    assert single["state machine"] == pytest.approx(0.1)
+    assert sum(single.values()) > 20 * sum(lines.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        (0, "$0.00"),
+        (1234.5, "$1,234.50"),
+        (0.0911, "$0.0911"),
+        (0.0000721, "$0.0000721"),
+        (0.0005, "$0.0005"),
+    ],
+)
+def test_small_amounts_keep_their_digits(amount, said):
+    assert cost.dollars(amount) == said
+
+
 def test_the_table_says_when_and_where_from(table):
     assert date.fromisoformat(table["date"])
     assert table["source"].startswith("https://aws.amazon.com/")
