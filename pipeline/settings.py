@@ -160,6 +160,8 @@ class Settings(BaseSettings):
     seed: Annotated[Integer, Field(ge=0)] = RECIPE.seed
     # A tuning job in place of the one training job.
     tuning: Annotated[Tuning | None, BeforeValidator(switch)] = None
+    # Whether the network learns the archive's other classes first.
+    pretrain: bool = False
 
     @model_validator(mode="before")
     @classmethod

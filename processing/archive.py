@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -49,6 +50,11 @@ class Records:
     labels: np.ndarray
     pixels: np.ndarray
     names: list[str] | None
+
+    def where(self, chosen: np.ndarray) -> Records:
+        """Those that a bool [n] chooses."""
+        names = None if self.names is None else list(compress(self.names, chosen))
+        return Records(self.split, self.numbers[chosen], self.labels[chosen], self.pixels[chosen], names)
 
 
 def read_records(file: ForwardFile, archive: str, wanted: Collection[int]) -> Iterator[Records]:

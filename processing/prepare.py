@@ -27,12 +27,14 @@ from processing.contact_sheet import sheet_png
 from processing.fetch import Fetch
 from processing.instances import WHOLE, Share, this_instance
 from processing.job import JobError, run
+from processing.others import OtherClasses, is_other_classes
 from processing.outputs import staged
 from processing.sources import SourceError, resolve
 from processing.stream import ForwardFile, gunzip, in_background
 
 STATISTICS = "statistics"
 RECORDIO = "_recordio"  # train_recordio beside train
+PRETRAIN = "pretrain"
 
 
 class OptionError(JobError):
@@ -51,6 +53,7 @@ class Options:
         cache_dir: where downloads are kept; None keeps none.
         mirror: where `cifar100` is fetched from instead of its own page.
         recordio: write each channel as a RecordIO file as well, for the built-in algorithm's Pipe mode.
+        pretrain: write the training images of all other classes as well, to pretrain on.
         share: what of the images this instance writes.
     """
 
@@ -62,6 +65,7 @@ class Options:
     cache_dir: Path | None = None
     mirror: str | None = None
     recordio: bool = False
+    pretrain: bool = False
     share: Share = WHOLE
 
 
@@ -84,7 +88,9 @@ def prepare(options: Options) -> dict[str, Any]:
 def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
     channels = CHANNEL_OF_SPLIT.values()
     record_parts = {channel: f"{channel}{RECORDIO}" for channel in channels} if options.recordio else {}
-    with staged(options.output_dir, (*channels, *record_parts.values(), STATISTICS), _is_ours) as folder:
+    pretrain = (PRETRAIN,) if options.pretrain else ()
+    parts = (*channels, *record_parts.values(), *pretrain, STATISTICS)
+    with staged(options.output_dir, parts, _is_ours) as folder:
         # A channel is one RecordIO file, whatever the number of instances: the first one writes it.
         record_files = {
             channel: folder / part / f"{channel}.rec"
@@ -98,12 +104,23 @@ def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
             for split, channel in CHANNEL_OF_SPLIT.items()
         }
         labels = _label_of_fine(options.classes)
-        for records in _records(fetch, options.classes):
-            pixels = images.resize(images.from_planes(records.pixels), *options.image_size)
-            writers[records.split].add(records.numbers, labels[records.labels], pixels, records.names)
+        others = OtherClasses()
+        for read in _records(fetch, FINE_LABEL_NAMES if options.pretrain else options.classes):
+            chosen = labels[read.labels] >= 0
+            records = read.where(chosen)
+            writers[records.split].add(
+                records.numbers, labels[records.labels], _resized(records, options), records.names
+            )
+            if options.pretrain and read.split == "train":
+                rest = read.where(~chosen)
+                others.add(rest.labels, _resized(rest, options))
         for split, writer in writers.items():
             _check_every_class(fetch.name, split, writer)
             writer.finish()
+        if options.pretrain:
+            _check_others(fetch.name, others)
+            if options.share.leads:
+                others.write(folder / PRETRAIN)
         statistics = _statistics(fetch, options, writers)
         text = json.dumps(statistics, indent=2) + "\n"
         (folder / STATISTICS / "statistics.json").write_text(text, encoding="utf-8")
@@ -133,6 +150,15 @@ def _check_every_class(archive: str, split: str, writer: ChannelWriter) -> None:
         raise ArchiveContentError(f"{archive} has no image of {' or '.join(empty)} in its {split} split")
 
 
+def _check_others(archive: str, others: OtherClasses) -> None:
+    if not len(others):
+        raise ArchiveContentError(f"{archive} has no training image of another class to pretrain on")
+
+
+def _resized(records: Records, options: Options) -> np.ndarray:
+    return images.resize(images.from_planes(records.pixels), *options.image_size)
+
+
 def _statistics(fetch: Fetch, options: Options, writers: dict[str, ChannelWriter]) -> dict[str, Any]:
     return {
         "source": {"uri": fetch.uri, "sha256": fetch.sha256, "md5": fetch.md5, "bytes": fetch.bytes},
@@ -147,7 +173,7 @@ def _is_ours(folder: Path) -> bool:
         return (folder / "statistics.json").is_file()
     if folder.name.endswith(RECORDIO):
         return [path.name for path in folder.iterdir()] == [f"{folder.name.removesuffix(RECORDIO)}.rec"]
-    return is_channel(folder)
+    return is_other_classes(folder) if folder.name == PRETRAIN else is_channel(folder)
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> Options:
@@ -173,6 +199,11 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument(
         "--recordio", action="store_true", help="write train_recordio/train.rec and the like as well"
     )
+    parser.add_argument(
+        "--pretrain",
+        action="store_true",
+        help="write the training images of all other classes as well, to pretrain on",
+    )
     given = parser.parse_args(arguments)
     return Options(
         source=given.source,
@@ -183,6 +214,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         cache_dir=_cache_dir(given.cache_dir, given.source),
         mirror=given.mirror,
         recordio=given.recordio,
+        pretrain=given.pretrain,
         share=this_instance(),
     )
 

@@ -4,6 +4,7 @@ Images are float [N, 3, H, W] in 0..1. Every random number comes from the given 
 decides them. `strength` scales how far a change may go.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,8 +25,11 @@ def flip(images: Tensor, generator: Generator) -> Tensor:
     return torch.where(chosen[:, None, None, None].to(images.device), images.flip(3), images)
 
 
-def affine(images: Tensor, strength: float, generator: Generator) -> Tensor:
-    """Rotation up to 15 degrees, scale 0.85..1.18, shear and shift up to 1/8 of the side, at strength 1."""
+def affine(images: Tensor, strength: float, generator: Generator, size: Sequence[int]) -> Tensor:
+    """Rotation up to 15 degrees, scale 0.85..1.18, shear and shift up to 1/8 of the side, at strength 1.
+
+    What comes out has `size` (height, width): resizing costs nothing where an image is resampled anyway.
+    """
     count = len(images)
     angle = _uniform(count, -0.26, 0.26, generator) * strength
     scale = torch.exp(_uniform(count, -0.16, 0.16, generator) * strength)
@@ -39,7 +43,7 @@ def affine(images: Tensor, strength: float, generator: Generator) -> Tensor:
         ],
         1,
     ).to(images.device)
-    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    grid = functional.affine_grid(theta, [*images.shape[:2], *size], align_corners=False)
     return functional.grid_sample(
         images, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
@@ -72,34 +76,21 @@ def cutout(images: Tensor, size: int, generator: Generator) -> Tensor:
     return images.masked_fill(hole.to(images.device), 0.5)
 
 
-def mixup(images: Tensor, targets: Tensor, alpha: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Blends each image and its target with another's (Zhang et al., 2017, arXiv:1710.09412).
-
-    One share for the whole batch, drawn from Beta(alpha, alpha) as a ratio of two gamma draws.
-    """
-    if alpha <= 0:
-        return images, targets
-    concentration = torch.full((2,), alpha)
-    first, second = torch._standard_gamma(concentration, generator=generator).tolist()
-    share = first / max(first + second, 1e-12)
-    order = torch.randperm(len(images), generator=generator).to(images.device)
-    return images.lerp(images[order], share), targets.lerp(targets[order], share)
-
-
 @dataclass(frozen=True)
 class Augmentation:
     """The changes of a training batch, each with its strength."""
 
     flip: bool = True
-    affine: float = 1.0
-    colour: float = 1.0
-    cutout: float = 0.25
+    affine: float = 0.6
+    colour: float = 0.6
+    cutout: float = 0.15
 
-    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+    def __call__(self, images: Tensor, generator: Generator, size: Sequence[int]) -> Tensor:
+        """The images, changed and of `size` (height, width)."""
         if self.flip:
             images = flip(images, generator)
-        if self.affine:
-            images = affine(images, self.affine, generator)
+        if self.affine or tuple(size) != images.shape[2:]:
+            images = affine(images, self.affine, generator, size)
         if self.colour:
             images = colour(images, self.colour, generator)
         return cutout(images, round(images.shape[-1] * self.cutout), generator)

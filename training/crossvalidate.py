@@ -46,9 +46,10 @@ def answers(
     classes: int,
     device: torch.device,
     interrupted: Callable[[], bool] = lambda: False,
+    trunk: dict[str, Tensor] | None = None,
 ) -> Tensor | None:
     """Logits of the held-out images by a network trained on the others; None if interrupted."""
-    trainer = Trainer(recipe, channel.subset(others(held_out, len(channel))), classes, device)
+    trainer = Trainer(recipe, channel.subset(others(held_out, len(channel))), classes, device, trunk)
     while not trainer.finished:
         if interrupted():
             return None
@@ -66,6 +67,7 @@ class Folds:
     classes: int
     device: torch.device
     threads: int
+    trunk: dict[str, Tensor] | None = None
 
 
 def _work(folds: Folds, parent: int, pipe: Connection) -> None:
@@ -78,7 +80,9 @@ def _work(folds: Folds, parent: int, pipe: Connection) -> None:
 
     for part in folds.parts:
         try:
-            logits = answers(folds.recipe, folds.channel, part, folds.classes, folds.device, orphaned)
+            logits = answers(
+                folds.recipe, folds.channel, part, folds.classes, folds.device, orphaned, folds.trunk
+            )
         except DivergedError as error:
             pipe.send(error)
             return

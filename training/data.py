@@ -85,3 +85,32 @@ def read_channel(folder: Path, classes: int, size: tuple[int, int] | None = None
         size = size or (pixels[0].shape[1], pixels[0].shape[0])
     images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
     return Channel(images, torch.tensor([label for label, _ in rows], dtype=torch.int64))
+
+
+def read_arrays(folder: Path, size: tuple[int, int]) -> Channel:
+    """The `pretrain` channel: `images.npy` (uint8 [N, H, W, 3]) and `labels.npy` (integers [N]).
+
+    Raises ChannelError, also where the images are not of `size` (width, height).
+    """
+    arrays = []
+    for name in ("images.npy", "labels.npy"):
+        try:
+            arrays.append(np.load(folder / name, allow_pickle=False))
+        except FileNotFoundError:
+            raise ChannelError(
+                f"{folder / name} is missing: is it the channel that processing.prepare --pretrain wrote?"
+            ) from None
+        except (ValueError, EOFError, OSError) as error:
+            raise ChannelError(f"{folder / name} is no readable .npy file: {error}") from None
+    images, labels = arrays
+    expected = (len(labels), size[1], size[0], 3)
+    if images.dtype != np.uint8 or images.shape != expected or labels.dtype.kind not in "iu":
+        raise ChannelError(
+            f"{folder} holds images {images.dtype} {list(images.shape)} for labels {labels.dtype} "
+            f"{list(labels.shape)}; uint8 {list(expected)} is expected, of the train channel's size"
+        )
+    if not len(labels) or labels.min() < 0:
+        raise ChannelError(f"{folder} holds no images, or a label under 0: nothing to pretrain on")
+    return Channel(
+        torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels.astype(np.int64))
+    )

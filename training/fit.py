@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
-    from training.augment import Augmentation, mixup
+    from training.augment import Augmentation
     from training.data import Channel
-    from training.model import Network, logits
+    from training.model import MINIMUM_SIDE, Network, logits
     from training.muon import Muon
     from training.recipe import Recipe
 else:
-    from augment import Augmentation, mixup
+    from augment import Augmentation
     from data import Channel
-    from model import Network, logits
+    from model import MINIMUM_SIDE, Network, logits
     from muon import Muon
     from recipe import Recipe
 
@@ -59,6 +59,8 @@ def set_up(threads: int) -> None:
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # A guard against reading what was never written, at a twentieth of the training's time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def learning_rate(progress: float, peak: float, warm_up: float = 0.2) -> float:
@@ -118,20 +120,22 @@ def precision_for(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if hardware else torch.float32
 
 
-def make_optimisers(network: Network, recipe: Recipe, precision: torch.dtype) -> list[torch.optim.Optimizer]:
-    """Muon for the convolutions and AdamW for the rest, or AdamW for all; groups know their peak rate."""
+def make_optimisers(
+    network: Network, recipe: Recipe, rate: float, precision: torch.dtype
+) -> list[torch.optim.Optimizer]:
+    """Muon for the convolutions and AdamW for the rest, or AdamW for all; groups know their peak `rate`."""
     trained = [p for p in network.parameters() if p.requires_grad]
     if recipe.optimiser == "adamw":
-        adam = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-        adam.param_groups[0]["peak"] = recipe.learning_rate
+        adam = torch.optim.AdamW(trained, lr=rate, weight_decay=recipe.weight_decay)
+        adam.param_groups[0]["peak"] = rate
         return [adam]
     kernels = [p for p in trained if p.ndim == 4]
     others = [p for p in trained if p.ndim != 4]
     low = torch.bfloat16 if precision == torch.bfloat16 else torch.float32
-    muon = Muon(kernels, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, precision=low)
-    adam = torch.optim.AdamW(others, lr=ADAM_SHARE * recipe.learning_rate, weight_decay=0.0)
-    muon.param_groups[0]["peak"] = recipe.learning_rate
-    adam.param_groups[0]["peak"] = ADAM_SHARE * recipe.learning_rate
+    muon = Muon(kernels, lr=rate, weight_decay=recipe.weight_decay, precision=low)
+    adam = torch.optim.AdamW(others, lr=ADAM_SHARE * rate, weight_decay=0.0)
+    muon.param_groups[0]["peak"] = rate
+    adam.param_groups[0]["peak"] = ADAM_SHARE * rate
     return [muon, adam]
 
 
@@ -159,7 +163,15 @@ def evaluate(network: nn.Module, channel: Channel, *, flip_average: bool) -> tup
 class Trainer:
     """The state of a run. It can be saved and restored between any two steps."""
 
-    def __init__(self, recipe: Recipe, train: Channel, classes: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: Channel,
+        classes: int,
+        device: torch.device,
+        trunk: dict[str, Tensor] | None = None,
+    ) -> None:
+        """`trunk` is what pretraining left: it takes the place of the first, random weights."""
         torch.manual_seed(recipe.seed)
         self.recipe, self.train, self.classes, self.device = recipe, train, classes, device
         self.generator = torch.Generator().manual_seed(recipe.seed)
@@ -176,10 +188,14 @@ class Trainer:
         self.order = torch.empty(0, dtype=torch.int64)
         self.network = Network(classes, recipe.width)
         self.network.fit_to(train.images, whitening=recipe.whitening)
+        self.trunk = trunk
+        if trunk:
+            self.network.load_state_dict(trunk, strict=False)
         self.network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = MovingAverage(self.network, recipe.ema)
         self.precision = precision_for(recipe.precision, device)
-        self.optimisers = make_optimisers(self.network, recipe, self.precision)
+        rate = recipe.learning_rate * (recipe.fine_tuning if trunk else 1)
+        self.optimisers = make_optimisers(self.network, recipe, rate, self.precision)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
 
     @property
@@ -204,11 +220,16 @@ class Trainer:
     def finished(self) -> bool:
         return self.epoch >= self.recipe.epochs or (self.step == 0 and self.plateau)
 
+    def _size(self, *sides: int) -> list[int]:
+        """Of the training images at this point of the run: height and width."""
+        if self.progress >= self.recipe.small_share:
+            return list(sides)
+        return [max(MINIMUM_SIDE, round(side * self.recipe.small_side)) for side in sides]
+
     def _batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         pixels = self.train.images[indices].float() / 255
         targets = functional.one_hot(self.train.labels[indices], self.classes).float()
-        pixels = self.augment(pixels, self.generator)
-        pixels, targets = mixup(pixels, targets, self.recipe.mixup, self.generator)
+        pixels = self.augment(pixels, self.generator, self._size(*pixels.shape[2:]))
         return pixels.to(self.device, memory_format=torch.channels_last), targets.to(self.device)
 
     def _learn(self, pixels: Tensor, targets: Tensor) -> tuple[float, int]:

@@ -58,7 +58,10 @@ class Job:
     def __post_init__(self) -> None:
         trainer = self.run.trainer
         self.recipe = trainer.recipe
-        self.owner = checkpoint.fingerprint(repr(trainer.recipe), trainer.train.images, trainer.train.labels)
+        trunk = (trainer.trunk or {}).values()
+        self.owner = checkpoint.fingerprint(
+            repr(trainer.recipe), trainer.train.images, trainer.train.labels, *trunk
+        )
         self.keeps = self.folder.is_dir()
         self.saved = time.monotonic()
         folds = min(self.recipe.calibration_folds, len(trainer.train))
@@ -108,7 +111,13 @@ class Job:
             return None
         trainer = self.run.trainer
         folds = crossvalidate.Folds(
-            self.recipe, trainer.train, parts, trainer.classes, trainer.device, torch.get_num_threads()
+            self.recipe,
+            trainer.train,
+            parts,
+            trainer.classes,
+            trainer.device,
+            torch.get_num_threads(),
+            trainer.trunk,
         )
         return crossvalidate.Worker(folds)
 

@@ -40,7 +40,7 @@ class ModelCard:
 
     classes: tuple[str, ...]
     image_size: tuple[int, int] = (32, 32)
-    width: int = 48
+    width: int = 32
     temperature: float = 1.0
     flip_average: bool = True
     threshold: float | None = None
@@ -88,11 +88,11 @@ class Network(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, classes: int, width: int = 48) -> None:
+    def __init__(self, classes: int, width: int = 32) -> None:
         super().__init__()
         self.register_buffer("mean", torch.full((1, 3, 1, 1), 0.5))
         self.register_buffer("std", torch.full((1, 3, 1, 1), 0.25))
-        self.whiten = nn.Conv2d(3, 2 * PATCH, 2)
+        self.whiten = nn.Conv2d(3, 2 * PATCH, 2, bias=False)
         stages: list[nn.Module] = []
         inputs = 2 * PATCH
         for channels in (width, 4 * width, 4 * width):

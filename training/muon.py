@@ -24,10 +24,16 @@ def orthogonalise(matrix: Tensor, steps: int, precision: torch.dtype) -> Tensor:
     x = (matrix / (matrix.norm() + 1e-7)).to(precision)
     if x.shape[0] > x.shape[1]:
         return orthogonalise(matrix.T, steps, precision).T
-    for _ in range(steps):
-        product = x @ x.T
-        x = A * x + (B * product + C * product @ product) @ x
-    return x.float()
+    # An iteration is x = (A + B g + C g g) x with g = x x'; in terms of g alone it costs rows^3 each.
+    gram = x @ x.T
+    product = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    for step in range(steps):
+        factor = torch.addmm(B * gram, gram, gram, alpha=C)
+        factor.diagonal().add_(A)
+        product = factor @ product
+        if step + 1 < steps:
+            gram = factor @ gram @ factor
+    return (product @ x).float()
 
 
 class Muon(torch.optim.Optimizer):

@@ -19,16 +19,18 @@ import torch
 
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
     from training import recipe as recipes
-    from training.data import Channel, ChannelError, read_channel
+    from training.data import Channel, ChannelError, read_arrays, read_channel
     from training.fit import DivergedError, Run, Trainer, set_up
-    from training.job import Job, threads_for
+    from training.job import Job, cores, threads_for
     from training.model import MINIMUM_SIDE, class_names
+    from training.pretrain import pretrain
 else:
     import recipe as recipes
-    from data import Channel, ChannelError, read_channel
+    from data import Channel, ChannelError, read_arrays, read_channel
     from fit import DivergedError, Run, Trainer, set_up
-    from job import Job, threads_for
+    from job import Job, cores, threads_for
     from model import MINIMUM_SIDE, class_names
+    from pretrain import pretrain
 
 
 class FolderError(Exception):
@@ -72,6 +74,11 @@ def parser() -> argparse.ArgumentParser:
             "SM_CHANNEL_VALIDATION",
             "/opt/ml/input/data/validation",
             "the same of validation images",
+        ),
+        "pretrain": (
+            "SM_CHANNEL_PRETRAIN",
+            "/opt/ml/input/data/pretrain",
+            "arrays of other classes' images to pretrain on, if it exists",
         ),
         "model-dir": ("SM_MODEL_DIR", "/opt/ml/model", "where the model goes"),
         "output-data-dir": ("SM_OUTPUT_DATA_DIR", "/opt/ml/output/data", "where metrics and curves go"),
@@ -132,10 +139,17 @@ def train(arguments: Sequence[str]) -> int:
     termination = Termination()
     termination.install()
     make_folders(options.model_dir, options.output_data_dir)
-    set_up(threads_for(recipe))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train, validation = read_channels(options, len(names))
-    trainer = Trainer(recipe, train, len(names), device)
+    trunk = None
+    if options.pretrain.is_dir():
+        set_up(recipe.threads or cores())
+        others = read_arrays(options.pretrain, (train.images.shape[3], train.images.shape[2]))
+        trunk = pretrain(recipe, others, device, options.checkpoint_dir, log, termination)
+        if trunk is None:
+            return stopped(termination, options.checkpoint_dir)
+    set_up(threads_for(recipe))
+    trainer = Trainer(recipe, train, len(names), device, trunk)
     parameters = sum(p.numel() for p in trainer.network.parameters())
     log(
         f"{len(train)} training images, {len(validation)} validation images, {len(names)} classes; "
@@ -145,11 +159,16 @@ def train(arguments: Sequence[str]) -> int:
     job = Job(Run(trainer, validation), options.checkpoint_dir, log, termination)
     job.restore()
     if not job.train():
-        kept = f"its state is kept in {options.checkpoint_dir}" if job.keeps else "nothing is kept of it"
-        log(f"stopped by a signal: {kept}")
-        return 128 + termination.signal
+        return stopped(termination, options.checkpoint_dir)
     job.finish(names, options.model_dir, options.output_data_dir)
     return 0
+
+
+def stopped(termination: Termination, checkpoints: Path) -> int:
+    """Says what is left of the run; returns the exit code."""
+    kept = f"its state is kept in {checkpoints}" if checkpoints.is_dir() else "nothing is kept of it"
+    log(f"stopped by a signal: {kept}")
+    return 128 + termination.signal
 
 
 def write_failure(message: str) -> None:

@@ -11,6 +11,7 @@ from pipeline.steps.processing_job import code_input, job_output, processor
 NAME = "PrepareData"
 OUTPUT = "/opt/ml/processing/output"
 OUTPUTS = ("train", "validation", "statistics")
+PRETRAIN = "pretrain"  # also the name of its channel; only where the settings ask for it
 STATISTICS = PropertyFile(name="Statistics", output_name="statistics", path="statistics.json")
 
 
@@ -22,15 +23,20 @@ def prepare_data_step(context: StepContext) -> ProcessingStep:
         "--image-size": str(settings.image_size),
         "--output-dir": OUTPUT,
     }
+    pretrain = (PRETRAIN,) if settings.pretrain else ()
     return ProcessingStep(
         name=NAME,
         description="Verifies the archive, keeps the chosen classes, writes images and their statistics",
         step_args=processor(context, "prepare", needs_network=True).run(
             inputs=[code_input(context)],
             outputs=[
-                job_output(name, context.execution_uri(NAME, name), f"{OUTPUT}/{name}") for name in OUTPUTS
+                job_output(name, context.execution_uri(NAME, name), f"{OUTPUT}/{name}")
+                for name in (*OUTPUTS, *pretrain)
             ],
-            arguments=[word for pair in arguments.items() for word in pair],
+            arguments=[
+                *(word for pair in arguments.items() for word in pair),
+                *(f"--{option}" for option in pretrain),
+            ],
         ),
         property_files=[STATISTICS],
         cache_config=context.cache(),

@@ -23,7 +23,7 @@ from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep
 from sagemaker.train import ModelTrainer
 
 from pipeline.steps.context import StepContext, job_retries
-from pipeline.steps.prepare_data import output_uri
+from pipeline.steps.prepare_data import PRETRAIN, output_uri
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -106,7 +106,7 @@ def trainer(context: StepContext, step: str) -> ModelTrainer:
 def channels(context: StepContext, prepare_data: ProcessingStep) -> list[InputData]:
     found = [
         InputData(channel_name=channel, data_source=output_uri(prepare_data, channel))
-        for channel in ("train", "validation")
+        for channel in ("train", "validation", *((PRETRAIN,) if settings.pretrain else ()))
     ]
     if context.settings.network_isolation:
         found.append(InputData(channel_name="code", data_source=context.training.uri(context.settings)))

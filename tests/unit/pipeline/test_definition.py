@@ -99,6 +99,17 @@ def test_steps_in_order(definition, steps):
     assert [step["Type"] for step in gate["ElseSteps"]] == ["Fail"]
 
 
+def test_pretraining_is_in_the_definition_only_where_it_is_asked_for(definition):
+    asked = json.loads(definition_json(settings_module.Settings(pretrain=True), **CODE))
+    for made, expected in ((definition, []), (asked, ["pretrain"])):
+        prepare, train = (step["Arguments"] for step in made["Steps"][:2])
+        outputs = [output["OutputName"] for output in prepare["ProcessingOutputConfig"]["Outputs"]]
+        channels = [channel["ChannelName"] for channel in train["InputDataConfig"]]
+        assert outputs == ["train", "validation", "statistics", *expected]
+        assert channels == ["train", "validation", *expected]
+        assert ("--pretrain" in prepare["AppSpecification"]["ContainerArguments"]) == bool(expected)
+
+
 def test_parameters(parameters):
     assert set(parameters) == {
         "DataSource",

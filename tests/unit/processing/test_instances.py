@@ -38,7 +38,12 @@ def read_records(content: bytes):
 def test_instances_write_together_what_one_writes_alone(archives, tmp_path, count):
     def made(name, share):
         options = Options(
-            str(archives["binary"]), ("worm", "apple"), tmp_path / name, recordio=True, share=share
+            str(archives["binary"]),
+            ("worm", "apple"),
+            tmp_path / name,
+            recordio=True,
+            pretrain=True,
+            share=share,
         )
         prepare(options)
         return tree(tmp_path / name)

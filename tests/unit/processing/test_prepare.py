@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from processing import cifar100, pack
+from processing.job import JobError
 from processing.prepare import Options, main, parse_options, prepare
 
 ROOT = Path(__file__).parents[3]
@@ -74,6 +75,36 @@ def test_writes_each_wanted_record_as_an_image(prepared, train, test, version, c
             "width": 32,
             "height": 32,
         }
+
+
+@pytest.mark.parametrize("version", pack.VERSIONS)
+def test_other_classes_are_written_to_pretrain_on(archives, prepared, train, tmp_path, version):
+    """The other classes' training images, in the archive's order; all else is as it is without them."""
+    prepare(Options(str(archives[version]), CLASSES, tmp_path, pretrain=True))
+    made, expected = tree(tmp_path), tree(prepared[version])
+    names = (tmp_path / "pretrain" / "classes.txt").read_text().split()
+    assert set(made) - set(expected) == {
+        f"pretrain/{name}" for name in ("images.npy", "labels.npy", "classes.txt")
+    }
+    assert all(made[name] == content for name, content in expected.items())
+    others = [n for n, label in enumerate(train.labels) if cifar100.FINE_LABEL_NAMES[label] not in CLASSES]
+    images, labels = (np.load(tmp_path / "pretrain" / f"{name}.npy") for name in ("images", "labels"))
+    assert [names[label] for label in labels] == [cifar100.FINE_LABEL_NAMES[train.labels[n]] for n in others]
+    assert np.array_equal(images, train.pixels[others].transpose(0, 2, 3, 1))
+    prepare(Options(str(archives[version]), CLASSES, tmp_path, pretrain=True))  # and is replaced as the rest
+    assert tree(tmp_path) == made
+
+
+def test_nothing_to_pretrain_on(small_split, tmp_path):
+    both = [cifar100.FINE_LABEL_NAMES.index(name) for name in CLASSES]
+    splits = []
+    for name in ("train", "test"):
+        split = small_split(20, 1, name)
+        splits.append(pack.Split(np.resize(both, 20), split.pixels, split.names))
+    pack.write(tmp_path / "a.tar.gz", *splits, "binary")
+    with pytest.raises(JobError, match="no training image of another class"):
+        prepare(Options(str(tmp_path / "a.tar.gz"), CLASSES, tmp_path / "out", pretrain=True))
+    assert not (tmp_path / "out").exists()
 
 
 def test_both_versions_give_the_same_files(prepared):

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
-from training.augment import Augmentation, affine, colour, cutout, flip, mixup
+from training.augment import Augmentation, affine, colour, cutout, flip
 
 OFF = Augmentation(flip=False, affine=0, colour=0, cutout=0)
 
@@ -19,7 +20,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 @pytest.mark.parametrize("strength", [0.5, 1.0, 2.0])
 def test_same_seed_same_images_and_values_stay_in_range(strength: float):
     change = Augmentation(affine=strength, colour=strength)
-    one, two, other = change(images(), seeded()), change(images(), seeded()), change(images(), seeded(1))
+    one, two, other = (change(images(), seeded(seed), (16, 16)) for seed in (0, 0, 1))
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
     assert one.shape == (64, 3, 16, 16)
@@ -28,13 +29,12 @@ def test_same_seed_same_images_and_values_stay_in_range(strength: float):
 
 
 def test_all_off_changes_nothing():
-    assert torch.equal(OFF(images(), seeded()), images())
+    assert torch.equal(OFF(images(), seeded(), (16, 16)), images())
 
 
 def test_the_given_images_are_not_changed():
     given = images()
-    Augmentation()(given, seeded())
-    mixup(given, torch.eye(2)[torch.arange(64) % 2], 0.5, seeded())
+    Augmentation()(given, seeded(), (12, 12))
     assert torch.equal(given, images())
 
 
@@ -47,8 +47,20 @@ def test_flip_mirrors_about_half():
 
 
 def test_no_affine_change_is_the_identity():
-    torch.testing.assert_close(affine(images(), 0.0, seeded()), images(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(affine(images(), 0.0, seeded(), (16, 16)), images(), atol=1e-5, rtol=0)
     torch.testing.assert_close(colour(images(), 0.0, seeded()), images(), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("change", [OFF, Augmentation()])
+def test_images_come_out_in_the_size_that_is_asked_for(change: Augmentation):
+    assert change(images(), seeded(), (12, 10)).shape == (64, 3, 12, 10)
+
+
+def test_a_smaller_image_shows_the_same():
+    """A ramp stays the same ramp, at fewer places."""
+    ramp = torch.linspace(0, 1, 16).view(1, 1, 1, 16).expand(2, 3, 16, 16)
+    small = affine(ramp, 0.0, seeded(), (8, 8))
+    torch.testing.assert_close(small, functional.interpolate(ramp, scale_factor=0.5, mode="bilinear"))
 
 
 def test_cutout_greys_out_one_square_at_most():
@@ -57,13 +69,3 @@ def test_cutout_greys_out_one_square_at_most():
     assert holes.max() == 16
     assert holes.min() >= 4
     assert torch.equal(changed[:, 0], changed[:, 2])
-
-
-def test_mixup_blends_targets_as_it_blends_images():
-    blank = torch.zeros(8, 3, 4, 4)
-    blank[4:] = 1
-    targets = torch.eye(2)[torch.arange(8) // 4]
-    mixed, shares = mixup(blank, targets, 0.4, seeded())
-    torch.testing.assert_close(mixed.mean(dim=(1, 2, 3)), shares[:, 1])
-    torch.testing.assert_close(shares.sum(1), torch.ones(8))
-    assert mixup(blank, targets, 0, seeded())[0] is blank

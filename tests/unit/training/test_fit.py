@@ -49,7 +49,7 @@ def test_whitened_patches_do_not_depend_on_each_other():
     network = Network(2, 4)
     network.fit_to(smooth)
     out = network.whiten((smooth.float() / 255 - network.mean) / network.std)
-    out = out[:, :, ::2, ::2] - network.whiten.bias.view(1, -1, 1, 1)
+    out = out[:, :, ::2, ::2]
     half = out[:, :12].transpose(0, 1).reshape(12, -1)
     covariance = half @ half.T / half.shape[1]
     off = covariance - torch.diag(covariance.diagonal())
@@ -79,6 +79,19 @@ def test_last_images_of_an_uneven_epoch_take_their_turn():
         trainer.advance()
         seen |= set(trainer.order[:10].tolist())
     assert seen == set(range(12))
+
+
+def test_images_are_small_at_the_beginning_of_a_run_and_whole_at_its_end():
+    recipe = Recipe(width=4, batch_size=6, epochs=5, small_share=0.4, small_side=0.75)
+    trainer = Trainer(recipe, channel(), 2, CPU)
+    sides = []
+    while not trainer.finished:
+        sides.append(trainer._batch(torch.arange(6))[0].shape[2:])
+        trainer.advance()
+    assert sides == [(12, 12)] * 4 + [(16, 16)] * 6
+    # Never smaller than the network takes.
+    trainer = Trainer(dataclasses.replace(recipe, small_side=0.1), channel(), 2, CPU)
+    assert trainer._batch(torch.arange(6))[0].shape[2:] == (MINIMUM_SIDE, MINIMUM_SIDE)
 
 
 @pytest.mark.parametrize("images", [2, 3])
@@ -121,7 +134,7 @@ def test_precision_follows_the_hardware(
 @pytest.mark.parametrize(("optimiser", "rate"), [("muon", 0.1), ("adamw", 0.004)])
 def test_every_optimiser_learns_in_every_precision(precision: str, optimiser: str, rate: float):
     recipe = dataclasses.replace(
-        Recipe(width=4, batch_size=12, epochs=40, augmentation=0.0, mixup=0.0),
+        Recipe(width=4, batch_size=12, epochs=40, augmentation=0.0),
         precision=precision,
         optimiser=optimiser,
         learning_rate=rate,

@@ -97,10 +97,7 @@ def test_without_cross_validation_confidences_are_as_they_come(channels: Path, t
 
 
 def test_learns(channels: Path, tmp_path: Path):
-    assert (
-        train.main(arguments(channels, tmp_path, "--epochs", "20", "--mixup", "0", "--augmentation", "0"))
-        == 0
-    )
+    assert train.main(arguments(channels, tmp_path, "--epochs", "20", "--augmentation", "0")) == 0
     last = json.loads((tmp_path / "data" / "metrics.json").read_text())["epochs"][-1]
     assert last["validation_accuracy"] >= 0.9
 
