@@ -81,9 +81,9 @@ class Augmentation:
     """The changes of a training batch, each with its strength."""
 
     flip: bool = True
-    affine: float = 0.6
-    colour: float = 0.6
-    cutout: float = 0.15
+    affine: float = 0.5
+    colour: float = 0.5
+    cutout: float = 0.125
 
     def __call__(self, images: Tensor, generator: Generator, size: Sequence[int]) -> Tensor:
         """The images, changed and of `size` (height, width)."""

@@ -30,7 +30,7 @@ class Recipe:
     epochs: int = _option(26, "passes over the training images", low=1, high=10_000)
     optimiser: str = _option("muon", "of the convolutions; adamw: of everything", choices=("muon", "adamw"))
     learning_rate: float = _option(0.1, "highest learning rate of the one-cycle schedule", low=1e-8, high=10)
-    batch_size: int = _option(50, "images a step", low=2, high=65_536)
+    batch_size: int = _option(25, "images a step", low=2, high=65_536)
     weight_decay: float = _option(0.05, "decoupled weight decay of the convolutions", high=10)
     seed: int = _option(0, "decides every random number of the run", high=2**63 - 1)
     width: int = _option(
@@ -39,16 +39,16 @@ class Recipe:
     whitening: bool = _option(True, "compute the first layer from the images' patches instead of training it")
     augmentation: float = _option(1.0, "multiplies the strength of affine, colour and cutout", high=4)
     flip: bool = _option(True, "mirror half of the training images")
-    affine: float = _option(0.6, "strength of rotation, scaling, shear and shift; 0: none", high=4)
+    affine: float = _option(0.5, "strength of rotation, scaling, shear and shift; 0: none", high=4)
     colour: float = _option(
-        0.6, "strength of changes of brightness, contrast and saturation; 0: none", high=2
+        0.5, "strength of changes of brightness, contrast and saturation; 0: none", high=2
     )
-    cutout: float = _option(0.15, "side of the greyed-out square as a share of the image's; 0: none", high=1)
+    cutout: float = _option(0.125, "side of the greyed-out square as a share of the image's; 0: none", high=1)
     small_share: float = _option(0.6, "share of the run at its beginning in which images are small", high=1)
     small_side: float = _option(0.75, "side of the small images as a share of the full one", low=0.1, high=1)
     label_smoothing: float = _option(0.1, "share of the target that is spread over all classes", high=0.9)
     ema: float = _option(
-        0.98, "decay a step of the moving average of the weights; 0: no average", high=0.99999
+        0.99, "decay a step of the moving average of the weights; 0: no average", high=0.99999
     )
     flip_average: bool = _option(True, "average the logits of an image and its mirror image when predicting")
     pretrain_epochs: int = _option(
@@ -70,7 +70,7 @@ class Recipe:
 # What `--preset` changes of the defaults; a hyperparameter that is given as well wins.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "fast": {"epochs": 9},
+    "fast": {"epochs": 9, "ema": 0.98},
 }
 
 

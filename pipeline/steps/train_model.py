@@ -106,7 +106,7 @@ def trainer(context: StepContext, step: str) -> ModelTrainer:
 def channels(context: StepContext, prepare_data: ProcessingStep) -> list[InputData]:
     found = [
         InputData(channel_name=channel, data_source=output_uri(prepare_data, channel))
-        for channel in ("train", "validation", *((PRETRAIN,) if settings.pretrain else ()))
+        for channel in ("train", "validation", *((PRETRAIN,) if context.settings.pretrain else ()))
     ]
     if context.settings.network_isolation:
         found.append(InputData(channel_name="code", data_source=context.training.uri(context.settings)))

@@ -102,7 +102,8 @@ def test_steps_in_order(definition, steps):
 def test_pretraining_is_in_the_definition_only_where_it_is_asked_for(definition):
     asked = json.loads(definition_json(settings_module.Settings(pretrain=True), **CODE))
     for made, expected in ((definition, []), (asked, ["pretrain"])):
-        prepare, train = (step["Arguments"] for step in made["Steps"][:2])
+        found = {step["Name"]: step["Arguments"] for step in made["Steps"]}
+        prepare, train = found["PrepareData"], found["TrainModel"]
         outputs = [output["OutputName"] for output in prepare["ProcessingOutputConfig"]["Outputs"]]
         channels = [channel["ChannelName"] for channel in train["InputDataConfig"]]
         assert outputs == ["train", "validation", "statistics", *expected]

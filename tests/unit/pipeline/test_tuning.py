@@ -45,9 +45,9 @@ def test_off_unless_asked_for(monkeypatch):
 
 
 def test_table_in_the_file(tmp_path):
-    (tmp_path / "scones.toml").write_text("[tuning]\nmax_jobs = 4\n[tuning.ranges]\nmixup = [0, 0.4]\n")
+    (tmp_path / "scones.toml").write_text("[tuning]\nmax_jobs = 4\n[tuning.ranges]\ncutout = [0, 0.4]\n")
     found = settings_module.load().tuning
-    assert (found.max_jobs, found.ranges, found.scaling("mixup")) == (4, {"mixup": (0, 0.4)}, "Linear")
+    assert (found.max_jobs, found.ranges, found.scaling("cutout")) == (4, {"cutout": (0, 0.4)}, "Linear")
 
 
 @pytest.mark.parametrize(
