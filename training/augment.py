@@ -81,7 +81,7 @@ class Augmentation:
     """The changes of a training batch, each with its strength."""
 
     flip: bool = True
-    affine: float = 0.5
+    affine: float = 0.2
     colour: float = 0.5
     cutout: float = 0.125
 

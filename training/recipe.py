@@ -27,7 +27,7 @@ class Recipe:
     classes: str = _option(
         "bicycle,motorcycle", "class names in the order of their labels, separated by commas"
     )
-    epochs: int = _option(26, "passes over the training images", low=1, high=10_000)
+    epochs: int = _option(30, "passes over the training images", low=1, high=10_000)
     optimiser: str = _option("muon", "of the convolutions; adamw: of everything", choices=("muon", "adamw"))
     learning_rate: float = _option(0.1, "highest learning rate of the one-cycle schedule", low=1e-8, high=10)
     batch_size: int = _option(25, "images a step", low=2, high=65_536)
@@ -39,7 +39,7 @@ class Recipe:
     whitening: bool = _option(True, "compute the first layer from the images' patches instead of training it")
     augmentation: float = _option(1.0, "multiplies the strength of affine, colour and cutout", high=4)
     flip: bool = _option(True, "mirror half of the training images")
-    affine: float = _option(0.5, "strength of rotation, scaling, shear and shift; 0: none", high=4)
+    affine: float = _option(0.2, "strength of rotation, scaling, shear and shift; 0: none", high=4)
     colour: float = _option(
         0.5, "strength of changes of brightness, contrast and saturation; 0: none", high=2
     )
