@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from pipeline import algorithms
+
 if TYPE_CHECKING:
     from pipeline.settings import Settings
 
@@ -46,10 +48,12 @@ def execution(settings: Settings, table: dict[str, Any]) -> list[Line]:
     volume = settings.volume_size_gb * table["storage_gb_month"] / HOURS_A_MONTH
     lines = []
     training = ("TuneModel", settings.tuning.max_jobs) if settings.tuning else ("TrainModel", 1)
+    predicting = [("PredictValidation", settings.endpoint_instance_type, PROCESSING_MINUTES, 1)]
     for step, kind, minutes, jobs in (
         ("PrepareData", settings.processing_instance_type, PROCESSING_MINUTES, 1),
         ("FindApprovedModel", settings.processing_instance_type, PROCESSING_MINUTES, 1),
         (training[0], settings.training_instance_type, TRAINING_MINUTES, training[1]),
+        *(predicting if settings.algorithm != algorithms.PYTORCH else []),
         ("EvaluateModel", settings.processing_instance_type, PROCESSING_MINUTES, 1),
     ):
         dollars = (_hourly(table, kind) + volume) * minutes / 60 * jobs

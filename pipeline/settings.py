@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from pipeline import algorithms
 from pipeline.hosting import DEFAULTS, Hosting
 from pipeline.search import Tuning, switch
 from training.recipe import PRESETS, Recipe
@@ -78,6 +79,14 @@ RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z\-]*:iam::\d{12
 SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$")]
 SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]+$")]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9\-]+\.[a-z0-9]+$")]
+# https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_Repository.html
+ImageUri = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9._/-]+(:[\w.-]+|@sha256:[0-9a-f]{64})$",
+        max_length=255,
+    ),
+]
 DataSource = Annotated[str, StringConstraints(pattern=r"^(cifar100|(https?|s3)://\S+)$", max_length=256)]
 ClassName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=64)]
 
@@ -150,6 +159,14 @@ class Settings(BaseSettings):
     # An ISO 8601 duration: how old a step's result may be to be used again.
     cache_expire_after: Annotated[str, StringConstraints(pattern=r"^P\d+D$|^PT\d+[HM]$")] = "P30D"
 
+    algorithm: algorithms.Name = algorithms.PYTORCH
+    # One's own images: by SageMaker's container contract with the algorithm custom, else for AWS's PyTorch.
+    training_image_uri: ImageUri = ""
+    inference_image_uri: ImageUri = ""
+    # More of them, or others than those that the algorithm gets by default.
+    hyperparameters: Annotated[dict[str, str], NoDecode, BeforeValidator(algorithms.texts)] = Field(
+        default_factory=dict
+    )
     preset: Literal[*PRESETS] = "default"  # type: ignore[valid-type]
     epochs: Annotated[Integer, Field(ge=1, le=10_000)] = RECIPE.epochs
     learning_rate: Annotated[Number, Field(gt=0, le=10)] = RECIPE.learning_rate
@@ -168,19 +185,22 @@ class Settings(BaseSettings):
     def _dependent_defaults(cls, values: Any) -> Any:
         """The local AWS needs no set-up, so its bucket and roles have names; on AWS the foundation has them.
 
-        A preset's hyperparameters that are settings are theirs too: each reaches the job by its own name.
+        An algorithm has its own instance type and hyperparameters. A preset's hyperparameters that are
+        settings are theirs too: each reaches the job by its own name.
         """
         if not isinstance(values, dict):
             return values
         local = values.get("target", "local") == "local"
         names = _local_names(values) if local else {}
         preset = PRESETS.get(values.get("preset", "default"), {})
+        names |= algorithms.DEFAULTS.get(str(values.get("algorithm")), {})
         return names | {key: preset[key] for key in preset.keys() & cls.model_fields.keys()} | values
 
     @model_validator(mode="after")
     def _complete(self) -> Settings:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a class is named twice")
+        algorithms.check(self)
         if bool(self.subnet_ids) != bool(self.security_group_ids):
             raise ValueError("subnet_ids and security_group_ids: a VPC needs both, or neither")
         return self

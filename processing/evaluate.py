@@ -2,7 +2,8 @@
 
     python -m processing.evaluate --model model.tar.gz --data out/validation --output-dir out/evaluation
 
-The model answers through the code that the endpoint will run, one image a call. Nothing is chosen here.
+Or, with --predictions, scores what a batch transform of these images has already answered. Otherwise
+the model answers through the code that the endpoint will run, one image a call. Nothing is chosen here.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from processing.approved import NO_NOTE
 from processing.calibration_picture import calibration_png
 from processing.contact_sheet import Row, Tile, sheet_png
 from processing.job import JobError, run
-from processing.model_package import Model, ModelError, open_model
+from processing.model_package import Answering, ModelError, open_model
 from processing.outputs import write_files
+from processing.transform_output import open_predictions
 
 MISTAKES_SHOWN = 24
 MISTAKES_A_ROW = 6
@@ -79,13 +81,13 @@ def read_channel(folder: Path) -> list[Example]:
     return examples
 
 
-def ask(model: Model, examples: list[Example], classes: tuple[str, ...] | None) -> Answers:
+def ask(model: Answering, examples: list[Example], classes: tuple[str, ...] | None) -> Answers:
     """The model's probabilities for each example. Raises `ModelError` or `ChannelError`."""
     if classes and model.classes and classes != model.classes:
         raise ModelError(f"the model's classes are {','.join(model.classes)}, not {','.join(classes)}")
     names = classes or model.classes
     if not names:
-        raise ModelError("the model has no model.json that names its classes: give --classes")
+        raise ModelError("no model.json names the model's classes: give --classes")
     labels = np.array([example.label for example in examples])
     if labels.max() >= len(names):
         raise ChannelError(f"the images have label {labels.max()}, and the model only {len(names)} classes")
@@ -196,8 +198,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m processing.evaluate", description=__doc__.splitlines()[0]
     )
-    parser.add_argument(
-        "--model", required=True, type=Path, help="model.tar.gz, or a folder with its content"
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--model", type=Path, help="model.tar.gz, or a folder with its content")
+    asked.add_argument(
+        "--predictions", type=Path, help="a batch transform's output for the images, in place of the model"
     )
     parser.add_argument("--data", required=True, type=Path, help="a channel: images and their .lst file")
     parser.add_argument("--output-dir", required=True, type=Path)
@@ -208,7 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     classes = tuple(given.classes.split(",")) if given.classes else None
     examples = read_channel(given.data)
-    with open_model(given.model) as model:
+    images = ((example.file, example.png) for example in examples)
+    with open_model(given.model) if given.model else open_predictions(given.predictions, images) as model:
         answers, card = ask(model, examples, classes), model.card
     compared = compare(answers, given.approved_package, given.approved_model, given.approved_note)
     result = evaluation(answers, card, compared)

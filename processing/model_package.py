@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,6 +26,18 @@ HANDLERS = ("model_fn", "input_fn", "predict_fn", "output_fn")
 
 class ModelError(JobError):
     """The model cannot be unpacked, loaded or asked, or its answer is not what the contract says."""
+
+
+class Answering(Protocol):
+    """What can be asked about images."""
+
+    @property
+    def classes(self) -> tuple[str, ...] | None: ...
+
+    @property
+    def card(self) -> dict[str, Any]: ...
+
+    def probabilities(self, png: bytes, classes: int) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -136,7 +148,16 @@ def _card(folder: Path) -> dict[str, Any]:
 
 def _checked(answer: str | bytes, classes: int) -> np.ndarray:
     try:
-        values = np.array(json.loads(answer), np.float64)
+        values = json.loads(answer)
+    except ValueError:
+        raise ModelError(f"the model answered {answer!r:.80}, not a list of probabilities") from None
+    return distribution(values, classes)
+
+
+def distribution(answer: Any, classes: int) -> np.ndarray:
+    """The probabilities of an answer that was JSON; float64 [classes]. Raises `ModelError`."""
+    try:
+        values = np.array(answer, np.float64)
     except (ValueError, TypeError):
         raise ModelError(f"the model answered {answer!r:.80}, not a list of probabilities") from None
     if values.shape != (classes,):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ from processing.stream import ForwardFile, gunzip, in_background
 STATISTICS = "statistics"
 RECORDIO = "_recordio"  # train_recordio beside train
 PRETRAIN = "pretrain"
+# What a batch transform takes: it sends all that lies in its folder to the model.
+IMAGES = "validation_images"
 
 
 class OptionError(JobError):
@@ -54,6 +57,7 @@ class Options:
         mirror: where `cifar100` is fetched from instead of its own page.
         recordio: write each channel as a RecordIO file as well, for the built-in algorithm's Pipe mode.
         pretrain: write the training images of all other classes as well, to pretrain on.
+        validation_images: write the validation images once more, without lists beside them.
         share: what of the images this instance writes.
     """
 
@@ -66,6 +70,7 @@ class Options:
     mirror: str | None = None
     recordio: bool = False
     pretrain: bool = False
+    validation_images: bool = False
     share: Share = WHOLE
 
 
@@ -89,7 +94,8 @@ def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
     channels = CHANNEL_OF_SPLIT.values()
     record_parts = {channel: f"{channel}{RECORDIO}" for channel in channels} if options.recordio else {}
     pretrain = (PRETRAIN,) if options.pretrain else ()
-    parts = (*channels, *record_parts.values(), *pretrain, STATISTICS)
+    images = (IMAGES,) if options.validation_images else ()
+    parts = (*channels, *record_parts.values(), *pretrain, *images, STATISTICS)
     with staged(options.output_dir, parts, _is_ours) as folder:
         # A channel is one RecordIO file, whatever the number of instances: the first one writes it.
         record_files = {
@@ -121,6 +127,9 @@ def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
             _check_others(fetch.name, others)
             if options.share.leads:
                 others.write(folder / PRETRAIN)
+        if options.validation_images:
+            for path in (folder / IMAGES.partition("_")[0]).glob("*.png"):
+                shutil.copyfile(path, folder / IMAGES / path.name)
         statistics = _statistics(fetch, options, writers)
         text = json.dumps(statistics, indent=2) + "\n"
         (folder / STATISTICS / "statistics.json").write_text(text, encoding="utf-8")
@@ -171,6 +180,8 @@ def _statistics(fetch: Fetch, options: Options, writers: dict[str, ChannelWriter
 def _is_ours(folder: Path) -> bool:
     if folder.name == STATISTICS:
         return (folder / "statistics.json").is_file()
+    if folder.name == IMAGES:
+        return all(path.suffix == ".png" for path in folder.iterdir())
     if folder.name.endswith(RECORDIO):
         return [path.name for path in folder.iterdir()] == [f"{folder.name.removesuffix(RECORDIO)}.rec"]
     return is_other_classes(folder) if folder.name == PRETRAIN else is_channel(folder)
@@ -204,6 +215,11 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         action="store_true",
         help="write the training images of all other classes as well, to pretrain on",
     )
+    parser.add_argument(
+        "--validation-images",
+        action="store_true",
+        help=f"write {IMAGES} as well: the images alone, for a batch transform",
+    )
     given = parser.parse_args(arguments)
     return Options(
         source=given.source,
@@ -215,6 +231,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         mirror=given.mirror,
         recordio=given.recordio,
         pretrain=given.pretrain,
+        validation_images=given.validation_images,
         share=this_instance(),
     )
 

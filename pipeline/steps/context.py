@@ -18,6 +18,7 @@ from sagemaker.mlops.workflow.retry import (
 )
 from sagemaker.mlops.workflow.steps import CacheConfig
 
+from pipeline import algorithms
 from pipeline.code import Code
 from pipeline.steps.parameters import Parameters
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # The newest versions whose training and inference images both exist (image_uris of SDK 3.27).
 PYTORCH_TRAINING = ("2.6.0", "py312")
 PYTORCH_INFERENCE = ("2.6.0", "py312")
+BUILT_IN_VERSION = "1"  # image_uris knows no other
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,29 @@ class StepContext:
         version, python = PYTORCH_TRAINING
         return self._image("training", version, python, instance_type)
 
+    def algorithm_image(self) -> str:
+        """What the training job runs: one's own image, the built-in algorithm's, or PyTorch."""
+        settings = self.settings
+        if settings.algorithm == algorithms.BUILT_IN:
+            return self._built_in_image()
+        return settings.training_image_uri or self.training_image(settings.training_instance_type)
+
     def inference_image(self) -> str:
+        settings = self.settings
+        if settings.algorithm == algorithms.BUILT_IN:
+            return self._built_in_image()
+        if settings.inference_image_uri:
+            return settings.inference_image_uri
+        if settings.algorithm == algorithms.CUSTOM:
+            return settings.training_image_uri
         version, python = PYTORCH_INFERENCE
         return self._image("inference", version, python, self.settings.endpoint_instance_type)
+
+    def _built_in_image(self) -> str:
+        """It trains and serves."""
+        return str(
+            image_uris.retrieve(algorithms.BUILT_IN, region=self.settings.region, version=BUILT_IN_VERSION)
+        )
 
     def _image(self, scope: str, version: str, python: str, instance_type: str) -> str:
         return str(

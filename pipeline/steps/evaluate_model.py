@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sagemaker.core.workflow.functions import JsonGet
 from sagemaker.core.workflow.properties import PropertyFile
-from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep, TuningStep
+from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep, TransformStep, TuningStep
 
 from pipeline.steps.context import StepContext, job_retries
 from pipeline.steps.find_approved_model import approved_model
@@ -15,6 +15,7 @@ from pipeline.steps.tune_model import model_uri
 NAME = "EvaluateModel"
 MODEL = "/opt/ml/processing/model"
 APPROVED = "/opt/ml/processing/approved"
+PREDICTIONS = "/opt/ml/processing/predictions"
 IMAGES = "/opt/ml/processing/validation"
 OUTPUT = "/opt/ml/processing/evaluation"
 EVALUATION = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
@@ -31,9 +32,17 @@ def evaluate_model_step(
     prepare_data: ProcessingStep,
     train_model: TrainingStep | TuningStep,
     find_approved_model: ProcessingStep,
+    predict_validation: TransformStep | None = None,
 ) -> ProcessingStep:
-    arguments = {
-        "--model": f"{MODEL}/model.tar.gz",
+    """Scores the answers of the transform job where there is one, instead of asking the model itself."""
+    if predict_validation:
+        answers = {"--predictions": PREDICTIONS}
+        place = predict_validation.properties.TransformOutput.S3OutputPath
+        given = job_input("predictions", place, PREDICTIONS)
+    else:
+        answers = {"--model": f"{MODEL}/model.tar.gz"}
+        given = job_input("model", model_uri(train_model), MODEL)
+    arguments = answers | {
         "--data": IMAGES,
         "--output-dir": OUTPUT,
         "--classes": ",".join(context.settings.classes),
@@ -47,7 +56,7 @@ def evaluate_model_step(
         step_args=processor(context, "evaluate").run(
             inputs=[
                 code_input(context),
-                job_input("model", model_uri(train_model), MODEL),
+                given,
                 job_input("validation", output_uri(prepare_data, "validation"), IMAGES),
                 job_input("approved", approved_model(find_approved_model, "model_data"), APPROVED),
             ],

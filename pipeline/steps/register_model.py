@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
 from sagemaker.core.model_registry import create_model_package_from_containers
 from sagemaker.core.workflow.functions import Join, JsonGet
-from sagemaker.core.workflow.pipeline_context import PipelineSession
 from sagemaker.mlops.workflow.model_step import ModelStep
 from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep, TuningStep
 
+from pipeline import algorithms
 from pipeline.steps.context import StepContext, service_retries
 from pipeline.steps.evaluate_model import measured
 from pipeline.steps.prepare_data import STATISTICS, output_uri
-from pipeline.steps.tune_model import model_uri
+from pipeline.steps.serving import container, recorded
 
 NAME = "RegisterModel"
 CONTENT_TYPES = ["image/png", "image/jpeg", "application/x-image"]
 RESPONSE_TYPES = ["application/json"]
-# Where the inference toolkit finds the code that training put into model.tar.gz.
-SERVING = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
-
-
 # What evaluation.json has as texts for the registry; `pipeline.thresholds` reads them.
 THRESHOLD = ("confidence_threshold", "threshold_accuracy", "threshold_coverage")
 
@@ -38,7 +33,13 @@ def metadata(
             step_name=prepare_data.name, property_file=STATISTICS, json_path="source.sha256"
         ),
         "processing_code": context.processing.digest,
-        "training_code": context.training.digest,
+        # Of our own code where that trains, else the image with its version.
+        "training_code": (
+            context.training.digest
+            if context.settings.algorithm == algorithms.PYTORCH
+            else context.algorithm_image()
+        ),
+        "algorithm": context.settings.algorithm,
         "code_revision": context.parameters.code_revision,
     } | {key: measured(evaluate_model, f"recommended_threshold.metadata.{key}") for key in THRESHOLD}
 
@@ -57,20 +58,16 @@ def register_model_step(
     evaluate_model: ProcessingStep,
 ) -> ModelStep:
     settings = context.settings
-    container = {
-        "Image": context.inference_image(),
-        "ModelDataUrl": model_uri(train_model),
-        "Environment": SERVING,
-    }
     evaluation = Join(on="/", values=[output_uri(evaluate_model, "evaluation"), "evaluation.json"])
     statistics = Join(on="/", values=[output_uri(prepare_data, "statistics"), "statistics.json"])
     metrics = ModelMetrics(
         model_statistics=MetricsSource(content_type="application/json", s3_uri=evaluation),
         model_data_statistics=MetricsSource(content_type="application/json", s3_uri=statistics),
     )
-    registration = _step_arguments(
+    registration = recorded(
         context.session,
-        containers=[container],
+        create_model_package_from_containers,
+        containers=[container(context, train_model)],
         model_package_group_name=settings.model_package_group,
         content_types=CONTENT_TYPES,
         response_types=RESPONSE_TYPES,
@@ -88,15 +85,3 @@ def register_model_step(
         step_args=registration,
         retry_policies=[service_retries()],
     )
-
-
-def _step_arguments(session: PipelineSession, **request: Any) -> Any:
-    """The recorded CreateModelPackage request.
-
-    This is what `ModelBuilder.register` ends in. The builder itself is left out: it looks for the bucket
-    over the network, uploads code, and can add a training job that only packs the artifact anew.
-    """
-    session.init_model_step_arguments(SimpleNamespace(sagemaker_session=session))
-    create_model_package_from_containers(session, **request)
-    arguments, session.context = session.context, None
-    return arguments

@@ -1,4 +1,4 @@
-"""TrainModel: script mode in the PyTorch container.
+"""TrainModel: script mode in the PyTorch container, or what another `algorithm` has in its place.
 
 No `source_code` is given to the trainer: the SDK would put code and drivers under keys with timestamps, so
 the definition would change at each build and nothing would ever be cached. The hyperparameters
@@ -9,24 +9,17 @@ the definition would change at each build and nothing would ever be cached. The 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sagemaker.core.training.configs import (
-    Compute,
-    InputData,
-    MetricDefinition,
-    Networking,
-    OutputDataConfig,
-    StoppingCondition,
-)
+from sagemaker.core.training.configs import InputData
 from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep
 from sagemaker.train import ModelTrainer
 
+from pipeline import algorithms
+from pipeline.steps import built_in_algorithm, own_image
 from pipeline.steps.context import StepContext, job_retries
 from pipeline.steps.prepare_data import PRETRAIN, output_uri
-
-if TYPE_CHECKING:
-    from pipeline.settings import Settings
+from pipeline.steps.training_job import training_job
 
 NAME = "TrainModel"
 # Where a container without a network finds its code: a channel, which SageMaker fills from outside.
@@ -39,7 +32,6 @@ METRICS = (
     "heldout:accuracy",
     "heldout:loss",
 )
-NUMBER = "([0-9.]+)"
 
 
 def hyperparameters(context: StepContext) -> dict[str, Any]:
@@ -60,54 +52,32 @@ def hyperparameters(context: StepContext) -> dict[str, Any]:
         "width": str(settings.width),
         "augmentation": str(settings.augmentation),
         "seed": str(settings.seed),
+        **{name: _as_json(text) for name, text in settings.hyperparameters.items()},
     }
 
 
-def networking(settings: Settings) -> Networking | None:
-    """The VPC, and whether the container sees any network; None where neither was asked for."""
-    if not (settings.subnet_ids or settings.network_isolation):
-        return None
-    vpc = {
-        "subnets": list(settings.subnet_ids),
-        "security_group_ids": list(settings.security_group_ids),
-    }
-    return Networking(
-        **(vpc if settings.subnet_ids else {}),
-        enable_network_isolation=settings.network_isolation,
-    )
+def _as_json(text: str) -> str:
+    try:
+        json.loads(text)
+    except ValueError:
+        return json.dumps(text)
+    return text
 
 
 def trainer(context: StepContext, step: str) -> ModelTrainer:
-    """Trains with the settings' hyperparameters; its models go to the execution's folder for the step."""
-    settings = context.settings
-    return ModelTrainer(
-        sagemaker_session=context.session,
-        role=settings.role("training"),
-        training_image=context.training_image(settings.training_instance_type),
-        hyperparameters=hyperparameters(context),
-        compute=Compute(
-            instance_type=context.parameters.training_instance_type,
-            instance_count=1,
-            volume_size_in_gb=settings.volume_size_gb,
-            **({"volume_kms_key_id": settings.kms_key_arn} if settings.kms_key_arn else {}),
-        ),
-        networking=networking(settings),
-        stopping_condition=StoppingCondition(max_runtime_in_seconds=settings.training_timeout_seconds),
-        output_data_config=OutputDataConfig(
-            s3_output_path=context.execution_uri(step),
-            kms_key_id=settings.kms_key_arn or None,
-            compression_type="GZIP",
-        ),
-    ).with_metric_definitions(
-        [MetricDefinition(name=name, regex=f"{name}={NUMBER}") for name in METRICS],
-    )
+    return training_job(context, step, context.algorithm_image(), hyperparameters(context), METRICS)
+
+
+def image_channels(prepare_data: ProcessingStep, *more: str) -> list[InputData]:
+    """The images as files, with their lists."""
+    return [
+        InputData(channel_name=channel, data_source=output_uri(prepare_data, channel))
+        for channel in ("train", "validation", *more)
+    ]
 
 
 def channels(context: StepContext, prepare_data: ProcessingStep) -> list[InputData]:
-    found = [
-        InputData(channel_name=channel, data_source=output_uri(prepare_data, channel))
-        for channel in ("train", "validation", *((PRETRAIN,) if context.settings.pretrain else ()))
-    ]
+    found = image_channels(prepare_data, *((PRETRAIN,) if context.settings.pretrain else ()))
     if context.settings.network_isolation:
         found.append(InputData(channel_name="code", data_source=context.training.uri(context.settings)))
     return found
@@ -116,8 +86,18 @@ def channels(context: StepContext, prepare_data: ProcessingStep) -> list[InputDa
 def train_model_step(context: StepContext, prepare_data: ProcessingStep) -> TrainingStep:
     return TrainingStep(
         name=NAME,
-        description="Trains the classifier from scratch; model.tar.gz carries its own serving code",
-        step_args=trainer(context, NAME).train(input_data_config=channels(context, prepare_data)),
+        description="Trains the classifier from scratch",
+        step_args=_step_arguments(context, prepare_data),
         cache_config=context.cache(),
         retry_policies=job_retries(),
     )
+
+
+def _step_arguments(context: StepContext, prepare_data: ProcessingStep) -> Any:
+    match context.settings.algorithm:
+        case algorithms.BUILT_IN:
+            built_in = built_in_algorithm.trainer(context, prepare_data, NAME)
+            return built_in.train(input_data_config=built_in_algorithm.channels(prepare_data))
+        case algorithms.CUSTOM:
+            return own_image.trainer(context, NAME).train(input_data_config=image_channels(prepare_data))
+    return trainer(context, NAME).train(input_data_config=channels(context, prepare_data))

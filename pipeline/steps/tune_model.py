@@ -12,7 +12,8 @@ from sagemaker.train.tuner import HyperparameterTuner
 
 from pipeline.search import OBJECTIVES
 from pipeline.steps.context import StepContext, service_retries
-from pipeline.steps.train_model import METRICS, NUMBER, channels, trainer
+from pipeline.steps.train_model import METRICS, channels, trainer
+from pipeline.steps.training_job import NUMBER
 
 if TYPE_CHECKING:
     from pipeline.search import Tuning

@@ -63,6 +63,21 @@ def test_small_amounts_keep_their_digits(amount, said):
     assert cost.dollars(amount) == said
 
 
+def test_the_built_in_algorithm_costs_a_gpu_and_a_transform_job(table):
+    lines = {
+        line.what: line
+        for line in cost.execution(settings_module.load(algorithm="image-classification"), table)
+    }
+    assert list(lines) == [
+        "PrepareData",
+        "FindApprovedModel",
+        "TrainModel",
+        "PredictValidation",
+        "EvaluateModel",
+    ]
+    assert "ml.g4dn.xlarge" in lines["TrainModel"].assumption
+
+
 def test_the_table_says_when_and_where_from(table):
     assert date.fromisoformat(table["date"])
     assert table["source"].startswith("https://aws.amazon.com/")

@@ -194,6 +194,7 @@ def test_registration_says_where_the_model_comes_from(steps, parameters):
         "data_sha256": FILES["source.sha256"],
         "processing_code": CODE["processing"].digest,
         "training_code": CODE["training"].digest,
+        "algorithm": "pytorch",
         "code_revision": "unspecified",
         "confidence_threshold": "0.83",
         "threshold_accuracy": "0.99",

@@ -192,6 +192,52 @@ def test_three_classes(tmp_path):
     assert result["multiclass_classification_metrics"]["weighted_precision"]["value"] == pytest.approx(0.5)
 
 
+def transform(data, folder, shape):
+    """What a batch transform with the same answers would have left."""
+    folder.mkdir()
+    for number, (_, red) in enumerate(ANSWERS):
+        answer = [1 - red / 255, red / 255]
+        (folder / f"image_{number}.png.out").write_text(json.dumps(shape(answer)) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("shape", [list, lambda answer: {"prediction": answer}], ids=["list", "JSON lines"])
+def test_a_transforms_answers_are_scored_as_the_models_own(tmp_path, model, data, shape):
+    asked = evaluate(model, data, tmp_path / "asked")
+    folder, out = transform(data, tmp_path / "transformed", shape), tmp_path / "out"
+    given = ["--predictions", folder, "--data", data, "--output-dir", out, "--classes", ",".join(CLASSES)]
+    main([str(word) for word in given])
+    assert json.loads((out / "evaluation.json").read_text()) == asked
+    for name in ("predictions.jsonl", "worst_mistakes.png"):
+        assert (out / name).read_bytes() == (tmp_path / "asked" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "more", "said"),
+    [
+        (lambda path: path.unlink(), ["--classes", "a,b"], "has no answer to image_3.png"),
+        (
+            lambda path: path.write_text("ERROR"),
+            ["--classes", "a,b"],
+            r"image_3.png: the model answered b'ERROR'",
+        ),
+        (
+            lambda path: path.write_text("[0.5]"),
+            ["--classes", "a,b"],
+            "image_3.png: .* 1 probabilities for 2",
+        ),
+        (lambda path: path, [], "give --classes"),
+    ],
+)
+def test_a_transform_that_does_not_fit(tmp_path, data, spoil, more, said):
+    folder = transform(data, tmp_path / "transformed", list)
+    spoil(folder / "image_3.png.out")
+    given = ["--predictions", folder, "--data", data, "--output-dir", tmp_path / "out", *more]
+    with pytest.raises(JobError, match=said):
+        main([str(word) for word in given])
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_models_one_after_the_other(tmp_path, data):
     """Their modules have the same names, and each is to see its own."""
     png = (data / "image_0.png").read_bytes()

@@ -16,6 +16,7 @@ from PIL import Image
 
 from processing import cifar100, pack
 from processing.job import JobError
+from processing.outputs import OutputError
 from processing.prepare import Options, main, parse_options, prepare
 
 ROOT = Path(__file__).parents[3]
@@ -327,3 +328,15 @@ def test_real_images_from_both_versions(tmp_path):
     assert counts["python"]["train"]["per_class"] == {"motorcycle": 500, "bicycle": 500}
     left, right = tree(tmp_path / "python"), tree(tmp_path / "binary")
     assert all(left[name] == right[name] for name in left if name.endswith((".png", ".lst")))
+
+
+def test_validation_images_lie_alone_for_a_batch_transform(archives, tmp_path):
+    for _ in range(2):  # the second run replaces what the first one made
+        prepare(Options(str(archives["python"]), CLASSES, tmp_path, validation_images=True))
+    alone = tree(tmp_path / "validation_images")
+    channel = tree(tmp_path / "validation")
+    assert alone == {name: content for name, content in channel.items() if name.endswith(".png")}
+    assert alone
+    (tmp_path / "validation_images" / "mine.txt").write_text("keep me")
+    with pytest.raises(OutputError, match="validation_images"):
+        prepare(Options(str(archives["python"]), CLASSES, tmp_path, validation_images=True))
