@@ -33,7 +33,7 @@ class EventDelivery:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str | None], Any] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-delivery")
 
     def __call__(self, event: Event) -> None:
@@ -72,7 +72,8 @@ class EventDelivery:
         if service == "lambda":
             self._client(service).invoke(FunctionName=arn, InvocationType="Event", Payload=text)
         elif service == "states":
-            self._client("stepfunctions").start_execution(stateMachineArn=arn, input=text)
+            client = self._client("stepfunctions", target.get("RoleArn"))
+            client.start_execution(stateMachineArn=arn, input=text)
         elif service == "sns":
             self._client(service).publish(TopicArn=arn, Message=_message(text))
         elif service == "sqs":
@@ -91,10 +92,10 @@ class EventDelivery:
         line = {"timestamp": time.time_ns() // 1_000_000, "message": text}
         logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[line])
 
-    def _client(self, service: str) -> Any:
-        if service not in self._clients:
-            self._clients[service] = self._stack.client(service)
-        return self._clients[service]
+    def _client(self, service: str, role: str | None = None) -> Any:
+        if (service, role) not in self._clients:
+            self._clients[service, role] = self._stack.client(service, role)
+        return self._clients[service, role]
 
 
 class UnsupportedTargetError(Exception):

@@ -12,6 +12,7 @@ import werkzeug
 from moto.core.request import Request
 
 from localaws import errors, queues, s3_uploads, step_functions
+from localaws.calls import CallLog
 from localaws.errors import AwsError
 from localaws.operations import Operation, identify, signing_name
 from localaws.recorder import Recorder
@@ -47,12 +48,18 @@ class Gateway:
     """
 
     def __init__(
-        self, sagemaker: Service, functions: Service, cloudformation: Service, recorder: Recorder
+        self,
+        sagemaker: Service,
+        functions: Service,
+        cloudformation: Service,
+        recorder: Recorder,
+        calls: CallLog | None = None,
     ) -> None:
         self._sagemaker = sagemaker
         self._functions = functions
         self._cloudformation = cloudformation
         self._recorder = recorder
+        self._calls = calls
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
@@ -64,6 +71,8 @@ class Gateway:
     def _answer(self, request: Request) -> Answer:
         service = self._service(request)
         operation = identify(request)
+        if self._calls:
+            self._calls.hear(request, operation)
         try:
             if service is None:
                 return self._through_moto(request, operation)

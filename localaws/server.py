@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localaws import processes
-from localaws.stack import Stack, client_environment
+from localaws.stack import ACCOUNT, REGION, Stack, client_environment
 from localaws.state_folder import FolderInUseError, Note, StateFolder
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
     _set_environment(endpoint_url)
 
     from localaws import moto_app
+    from localaws.authorization import Place
+    from localaws.calls import CallLog
     from localaws.cloudformation.service import CloudFormationService
     from localaws.events import EventDelivery
     from localaws.execution_store import ExecutionStore
@@ -91,7 +93,8 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
 
     store = Store(folder.root / "sagemaker.sqlite")
     closing.callback(store.close)
-    stack = Stack(folder.root, server.port, store)
+    calls = CallLog.from_environment(Place(REGION, ACCOUNT))
+    stack = Stack(folder.root, server.port, store, calls=calls)
     services = SageMakerService(stack), FunctionRuntime(stack), CloudFormationService(stack)
     delivery = EventDelivery(stack)
     services[0].listeners.append(delivery)
@@ -105,7 +108,7 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
     recorder = Recorder(moto, journal, server.port)
     _replay(journal, recorder)
     executions.replayed()
-    server.app = Gateway(*services, recorder)
+    server.app = Gateway(*services, recorder, calls)
     threading.Thread(target=server.serve_forever, name="gateway", daemon=True).start()
     closing.callback(server.shutdown)
     for service in services:

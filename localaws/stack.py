@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from localaws.identities import ADMINISTRATOR, access_key
+
 if TYPE_CHECKING:
+    from localaws.calls import CallLog
     from localaws.sagemaker.store import Store
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-CREDENTIAL = "local"  # both halves of it; nobody checks signatures here
 
 
-def client_environment(endpoint_url: str, region: str = REGION) -> dict[str, str]:
-    """The variables that make any AWS client talk to this stack instead of AWS."""
+def client_environment(endpoint_url: str, region: str = REGION, role: str | None = None) -> dict[str, str]:
+    """The variables that make any AWS client talk to this stack instead of AWS; under a role, if named."""
     return {
         "AWS_ENDPOINT_URL": endpoint_url,
-        "AWS_ACCESS_KEY_ID": CREDENTIAL,
-        "AWS_SECRET_ACCESS_KEY": CREDENTIAL,
+        "AWS_ACCESS_KEY_ID": access_key(role),
+        "AWS_SECRET_ACCESS_KEY": ADMINISTRATOR,  # nobody checks signatures here
         "AWS_DEFAULT_REGION": region,
         "AWS_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -35,6 +37,7 @@ class Stack:
         root: the state folder; each service keeps what is its own in a folder below it.
         port: the gateway's port on 127.0.0.1.
         store: SageMaker's documents.
+        calls: where what each role asks for is noted, if anywhere.
     """
 
     root: Path
@@ -42,6 +45,7 @@ class Stack:
     store: Store
     region: str = REGION
     account: str = ACCOUNT
+    calls: CallLog | None = None
 
     @property
     def endpoint_url(self) -> str:
@@ -57,8 +61,8 @@ class Stack:
         """`arn("pipeline/x")` is `arn:aws:sagemaker:<region>:<account>:pipeline/x`."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
-    def client(self, service: str, **config: Any) -> Any:
-        """A boto3 client that talks to this stack over HTTP, as any other client of it would.
+    def client(self, service: str, role: str | None = None, **config: Any) -> Any:
+        """A boto3 client that talks to this stack over HTTP, as any other client of it would, under the role.
 
         Clients are thread-safe but slow to make: keep what you make. `config` goes to botocore's Config.
         """
@@ -66,20 +70,22 @@ class Stack:
         from botocore.config import Config
 
         session = boto3.session.Session(
-            aws_access_key_id=CREDENTIAL, aws_secret_access_key=CREDENTIAL, region_name=self.region
+            aws_access_key_id=access_key(role),
+            aws_secret_access_key=ADMINISTRATOR,
+            region_name=self.region,
         )
         settings = {"retries": {"max_attempts": 3, "mode": "standard"}, "max_pool_connections": 32, **config}
         return session.client(service, endpoint_url=self.endpoint_url, config=Config(**settings))
 
-    def client_environment(self) -> dict[str, str]:
-        """What a child process needs to talk to this stack."""
-        return client_environment(self.endpoint_url, self.region)
+    def client_environment(self, role: str | None = None) -> dict[str, str]:
+        """What a child process needs to talk to this stack under the role."""
+        return client_environment(self.endpoint_url, self.region, role)
 
-    def child_environment(self) -> dict[str, str]:
+    def child_environment(self, role: str | None = None) -> dict[str, str]:
         """A small clean environment for a child process: a path, a locale, and the way to this stack."""
         kept = {
             name: os.environ[name]
             for name in ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
             if name in os.environ
         }
-        return kept | self.client_environment()
+        return kept | self.client_environment(role)

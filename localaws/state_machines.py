@@ -13,8 +13,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from botocore.credentials import Credentials
+
+from localaws import identities
+
 _DEFINITIONS = 64
 _PATHS = 1024
+_CLIENTS = 128
 _INTERPRETER = "moto.stepfunctions.parser."
 
 
@@ -26,11 +31,18 @@ def keep_what_is_made() -> None:
     json_path.parse = lru_cache(_PATHS)(json_path.parse)
     asl_parser.ASLParser = _keeping_trees(asl_parser.ASLParser)
     make = boto_client.boto_client_for
-    made = lru_cache(make)
 
-    # The credentials are not looked at, and cannot be hashed.
-    def boto_client_for(region: str, service: str, state_credentials: Any = None) -> Any:  # noqa: ARG001
-        return made(region, service)
+    @lru_cache(_CLIENTS)
+    def made(region: str, service: str, role: str | None) -> Any:
+        client = make(region, service)
+        # moto signs everything with one key of its own; here what a machine calls is signed by its role.
+        credentials = Credentials(identities.access_key(role), identities.ADMINISTRATOR)
+        client._request_signer._credentials = credentials
+        return client
+
+    # The state's credentials cannot be hashed, but the role that is in them can.
+    def boto_client_for(region: str, service: str, state_credentials: Any = None) -> Any:
+        return made(region, service, getattr(state_credentials, "role_arn", None))
 
     for module in _importers(make):
         module.boto_client_for = boto_client_for

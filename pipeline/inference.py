@@ -61,6 +61,9 @@ def workflow_plan(
         model_package_group=settings.model_package_group,
         approval_target_arn=settings.approval_target_arn,
         notification_email=settings.notification_email,
+        review=settings.review,
+        review_timeout_seconds=settings.review_timeout_seconds,
+        review_heartbeat_seconds=settings.review_heartbeat_seconds,
         log_retention_days=settings.log_retention_days,
         environment=settings.environment,
     )

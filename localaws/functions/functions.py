@@ -25,6 +25,7 @@ class Function:
 
     Attributes:
         arn: as the caller named it, with the qualifier if there was one.
+        role: the ARN of what it runs as.
         timeout: seconds for one event.
         memory: MiB that a worker may hold.
         concurrency: reserved concurrent executions; None: as many as this machine runs.
@@ -35,6 +36,7 @@ class Function:
     version: str
     handler: str
     runtime: str
+    role: str
     environment: tuple[tuple[str, str], ...]
     timeout: int
     memory: int
@@ -62,6 +64,7 @@ def find(stack: Stack, reference: str, qualifier: str | None = None) -> Function
         version=str(found.version),
         handler=found.handler,
         runtime=found.run_time,
+        role=found.role,
         environment=tuple(sorted((key, str(value)) for key, value in found.environment_vars.items())),
         timeout=int(found.timeout),
         memory=int(found.memory_size),

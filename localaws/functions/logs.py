@@ -23,7 +23,8 @@ MAX_BATCH_BYTES = 1_048_576
 MAX_EVENT_BYTES = 262_144
 EVENT_OVERHEAD = 26
 
-Stream = tuple[str, str]
+Stream = tuple[str, str, str]
+"""Group, stream, and the role that writes it."""
 Event = dict[str, Any]
 
 
@@ -35,18 +36,19 @@ class LogWriter:
         self._pending: defaultdict[Stream, list[Event]] = defaultdict(list)
         self._lock = threading.Lock()
         self._known: set[Stream] = set()
+        self._clients: dict[str, Any] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="function-logs", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def write(self, group: str, stream: str, messages: Iterable[str]) -> None:
+    def write(self, stream: Stream, messages: Iterable[str]) -> None:
         """Queues messages, all stamped with the present."""
         now = int(time.time() * 1000)
         events = [{"timestamp": now, "message": part} for message in messages for part in _parts(message)]
         with self._lock:
-            self._pending[group, stream] += events
+            self._pending[stream] += events
 
     def close(self) -> None:
         """Writes what is still queued."""
@@ -55,34 +57,42 @@ class LogWriter:
             self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        client = self._stack.client("logs", retries={"total_max_attempts": 2})
         while not self._closing.wait(FLUSH_SECONDS):
-            self._flush(client)
-        self._flush(client)
+            self._flush()
+        self._flush()
 
-    def _flush(self, client: Any) -> None:
+    def _flush(self) -> None:
         with self._lock:
             pending, self._pending = self._pending, defaultdict(list)
-        for (group, stream), events in pending.items():
+        for known, events in pending.items():
+            group, stream, role = known
+            client = self._client(role)
             try:
-                self._create(client, group, stream)
+                if known not in self._known:
+                    _create(client, group, stream)
+                    self._known.add(known)
                 for batch in _batches(events):
                     client.put_log_events(logGroupName=group, logStreamName=stream, logEvents=batch)
             except (BotoCoreError, ClientError) as error:
                 # Somebody deleted the group, or the server is going down. Logs are not worth failing for.
-                self._known.discard((group, stream))
+                self._known.discard(known)
                 log.warning("%d log events of %s were dropped: %s", len(events), group, error)
 
-    def _create(self, client: Any, group: str, stream: str) -> None:
-        if (group, stream) in self._known:
-            return
-        for create, names in (
-            (client.create_log_group, {"logGroupName": group}),
-            (client.create_log_stream, {"logGroupName": group, "logStreamName": stream}),
-        ):
-            with contextlib.suppress(client.exceptions.ResourceAlreadyExistsException):
-                create(**names)
-        self._known.add((group, stream))
+    def _client(self, role: str) -> Any:
+        if role not in self._clients:
+            self._clients[role] = self._stack.client("logs", role, retries={"total_max_attempts": 2})
+        return self._clients[role]
+
+
+def _create(client: Any, group: str, stream: str) -> None:
+    """The stream, and the group only where nobody has made it: a function's role need not be allowed to."""
+    names = {"logGroupName": group, "logStreamName": stream}
+    with contextlib.suppress(client.exceptions.ResourceAlreadyExistsException):
+        try:
+            client.create_log_stream(**names)
+        except client.exceptions.ResourceNotFoundException:
+            client.create_log_group(logGroupName=group)
+            client.create_log_stream(**names)
 
 
 def _parts(message: str) -> Iterator[str]:

@@ -95,7 +95,7 @@ class FunctionRuntime:
         finally:
             pool.release(worker)
         lines = report.lines(function, invocation.request_id, outcome)
-        self._logs.write(log_group(function), worker.log_stream, lines)
+        self._logs.write((log_group(function), worker.log_stream, function.role), lines)
         return outcome, lines
 
     def _invoke(self, request: Request, request_id: str) -> Response:

@@ -18,6 +18,7 @@ from queue import Empty
 
 from localaws.functions.functions import Function
 from localaws.functions.runtime_api import MAX_RESPONSE_BYTES, Invocation, Kind, Message, RuntimeApi
+from localaws.identities import ADMINISTRATOR, access_key
 from localaws.processes import popen, signal_group
 from localaws.stack import Stack
 
@@ -211,9 +212,9 @@ class Worker:
             "AWS_LAMBDA_LOG_GROUP_NAME": log_group(function),
             "AWS_LAMBDA_LOG_STREAM_NAME": self.log_stream,
             "AWS_LAMBDA_RUNTIME_API": self._api.address,
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_SESSION_TOKEN": "local",
+            "AWS_ACCESS_KEY_ID": access_key(function.role),
+            "AWS_SECRET_ACCESS_KEY": ADMINISTRATOR,
+            "AWS_SESSION_TOKEN": ADMINISTRATOR,
             "LAMBDA_TASK_ROOT": str(code),
             "LAMBDA_RUNTIME_DIR": str(packages),
         }
@@ -223,7 +224,7 @@ class Worker:
             "TZ": ":UTC",
             "PYTHONPATH": str(packages),
         }
-        return defaults | stack.client_environment() | own | reserved
+        return defaults | stack.client_environment(function.role) | own | reserved
 
 
 def log_group(function: Function) -> str:

@@ -18,10 +18,10 @@ class ArtifactError(Exception):
     """A model's archive that cannot be fetched or must not be unpacked."""
 
 
-@lru_cache(maxsize=8)
-def client(stack: Stack, service: str) -> Any:
-    """The one client of this service that the stack's hosting side shares: clients are slow to make."""
-    return stack.client(service)
+@lru_cache(maxsize=64)
+def client(stack: Stack, service: str, role: str | None = None) -> Any:
+    """The one client of this service and role that the hosting side shares: clients are slow to make."""
+    return stack.client(service, role)
 
 
 def object_exists(stack: Stack, uri: str) -> bool:
@@ -44,11 +44,14 @@ def require_model_data(stack: Stack, uri: str) -> None:
         raise ValidationError(f"Could not find model data at {uri}.")
 
 
-def fetch_model(stack: Stack, uri: str, folder: Path) -> None:
-    """Fetches a `model.tar.gz` and unpacks it into `folder`, which is made. Raises ArtifactError."""
+def fetch_model(stack: Stack, uri: str, folder: Path, role: str | None) -> None:
+    """Fetches a `model.tar.gz` under the role and unpacks it into `folder`, which is made.
+
+    Raises ArtifactError.
+    """
     try:
         location = parse_uri(uri)
-        body = client(stack, "s3").get_object(Bucket=location.bucket, Key=location.key)["Body"]
+        body = client(stack, "s3", role).get_object(Bucket=location.bucket, Key=location.key)["Body"]
     except (TransferError, ClientError, BotoCoreError) as error:
         raise ArtifactError(f"Failed to download model data from {uri}: {error}") from error
     with body:

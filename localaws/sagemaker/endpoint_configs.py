@@ -110,6 +110,7 @@ def _plan_variant(service: SageMakerService, variant: Document) -> VariantPlan:
         instances=variant.get("InitialInstanceCount", 1),
         startup_seconds=variant.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS),
         serverless=variant.get("ServerlessConfig"),
+        role=model.get("ExecutionRoleArn"),
     )
 
 

@@ -48,6 +48,7 @@ class VariantPlan:
         instances: how many the user asked for; at most `SCONES_MODEL_SERVERS` (1) processes are run.
         startup_seconds: how long a server may take until it answers /ping.
         serverless: the ServerlessConfig of a variant without instances.
+        role: what the model runs as.
     """
 
     name: str
@@ -59,6 +60,7 @@ class VariantPlan:
     instances: int
     startup_seconds: float
     serverless: dict[str, int] | None = None
+    role: str | None = None
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ class Fleet:
         shutil.rmtree(half, ignore_errors=True)
         try:
             if variant.plan.model_data:
-                fetch_model(self._stack, variant.plan.model_data, half)
+                fetch_model(self._stack, variant.plan.model_data, half, variant.plan.role)
             else:
                 half.mkdir()
         except ArtifactError as error:
@@ -228,7 +230,8 @@ class Fleet:
             with self._lock:
                 if self._stopped:
                     raise FleetError("The endpoint was put away while its servers were being started.")
-                log = JobLog(client(self._stack, "logs"), f"{LOG_GROUP}/{self._endpoint}", name)
+                logs = client(self._stack, "logs", variant.plan.role)
+                log = JobLog(logs, f"{LOG_GROUP}/{self._endpoint}", name)
                 server = ModelServer(spec, log.write)
                 server.start()
                 variant.logs.append(log)
@@ -240,7 +243,7 @@ class Fleet:
             raise FleetError(
                 f"The image {variant.plan.image} does not serve models: it has no `serve` command."
             )
-        environment = container_environment(self._stack, sys.executable)
+        environment = container_environment(self._stack, sys.executable, variant.plan.role)
         # One request, one core: the server answers as many requests at a time as there are cores.
         environment["OMP_NUM_THREADS"] = "1"
         environment |= {**image.environment, **variant.plan.environment}

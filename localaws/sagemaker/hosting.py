@@ -255,7 +255,8 @@ class Hosting:
 
     def _host(self, name: str, fleet: Fleet, deployment: Document) -> None:
         options = CaptureOptions.from_config(deployment["capture"])
-        writer = CaptureWriter(client(self.service.stack, "s3"), name, options) if options else None
+        role = fleet.plan.variants[0].role  # SageMaker writes what it captures as the model
+        writer = CaptureWriter(client(self.service.stack, "s3", role), name, options) if options else None
         with self._lock:
             self._hosted[name] = Hosted(name, ((fleet, 1.0),), writer)
 

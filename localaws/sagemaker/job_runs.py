@@ -56,7 +56,8 @@ class JobRun(ABC):
         self.job = job
         self.document = service.store.get(self.kind, name) or {}
         self.arn: str = self.document[f"{self.kind}Arn"]
-        clients = service.jobs.s3, service.jobs.s3_http
+        self.access = service.jobs.access(self.document["RoleArn"])
+        clients = self.access.s3, self.access.s3_http
         self.transfers = Transfers(*clients, check=job.check)
         # Uploads at the end of a job that was stopped go on, so this one does not look at `job`.
         self.uploads = Transfers(*clients)
@@ -149,7 +150,8 @@ class JobRun(ABC):
         Raises JobStoppedError when the job was stopped meanwhile; then the containers have ended too.
         """
         hosts = self.hosts()
-        variables = container_environment(self.service.stack, sys.executable, len(hosts)) | environment
+        role = self.document["RoleArn"]
+        variables = container_environment(self.service.stack, sys.executable, role, len(hosts)) | environment
         specs = [
             ContainerSpec(
                 command, variables, self.host_folder(host), host, hosts, software(), not self.isolated()
@@ -176,7 +178,7 @@ class JobRun(ABC):
     @contextmanager
     def _logs(self, hosts: list[str]) -> Iterator[dict[str, JobLog]]:
         started = int(now() * 1000)
-        client = self.service.jobs.logs
+        client = self.access.logs
         logs = {host: JobLog(client, self.log_group, f"{self.name}/{host}-{started}") for host in hosts}
         try:
             yield logs

@@ -71,6 +71,30 @@ class Job:
             raise JobStoppedError(self.stop.value[0])
 
 
+class Access:
+    """AWS as a job's role reaches it; clients are made when they are first wanted."""
+
+    def __init__(self, stack: Stack, role: str) -> None:
+        self._stack = stack
+        self._role = role
+
+    @cached_property
+    def s3(self) -> Any:
+        return self._stack.client("s3", self._role)
+
+    @cached_property
+    def s3_http(self) -> SignedHttp:
+        return SignedHttp(self._stack, connections=4 * WORKERS, role=self._role)
+
+    @cached_property
+    def logs(self) -> Any:
+        return self._stack.client("logs", self._role)
+
+    @cached_property
+    def cloudwatch(self) -> Any:
+        return self._stack.client("cloudwatch", self._role)
+
+
 class Supervisor:
     """Runs each job in its own thread, and at most `slots` containers at once; the others wait in line."""
 
@@ -81,22 +105,14 @@ class Supervisor:
         self._slots = slots or max(2, (os.cpu_count() or 2) // 2)
         self._used = 0
         self._line: list[object] = []
+        self._access: dict[str, Access] = {}
 
-    @cached_property
-    def s3(self) -> Any:
-        return self._stack.client("s3")
-
-    @cached_property
-    def s3_http(self) -> SignedHttp:
-        return SignedHttp(self._stack, connections=4 * WORKERS)
-
-    @cached_property
-    def logs(self) -> Any:
-        return self._stack.client("logs")
-
-    @cached_property
-    def cloudwatch(self) -> Any:
-        return self._stack.client("cloudwatch")
+    def access(self, role: str) -> Access:
+        """What the role's jobs share."""
+        with self._lock:
+            if role not in self._access:
+                self._access[role] = Access(self._stack, role)
+            return self._access[role]
 
     def launch(self, key: str, work: Callable[[Job], None]) -> None:
         """Runs `work` in a thread; `key` (the job's ARN) is how `ask_to_stop` finds it."""
@@ -216,9 +232,9 @@ def software() -> Path | None:
     return prefix if sys.prefix != sys.base_prefix else None
 
 
-def container_environment(stack: Stack, python: str, hosts: int = 1) -> dict[str, str]:
+def container_environment(stack: Stack, python: str, role: str | None, hosts: int = 1) -> dict[str, str]:
     """What every container's process sees: a path with our interpreter first, and the way to this stack."""
-    environment = stack.child_environment()
+    environment = stack.child_environment(role)
     threads = max(1, (os.cpu_count() or 1) // hosts)
     network = {name: value for name, value in os.environ.items() if _NETWORK.fullmatch(name)}
     return (

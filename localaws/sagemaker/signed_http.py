@@ -18,7 +18,8 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from localaws.stack import CREDENTIAL, Stack
+from localaws.identities import ADMINISTRATOR, access_key
+from localaws.stack import Stack
 
 _CHUNK = 1 << 20
 
@@ -30,9 +31,10 @@ class S3HttpError(Exception):
 class SignedHttp:
     """Objects to files and back. Thread-safe; connections are kept."""
 
-    def __init__(self, stack: Stack, connections: int) -> None:
+    def __init__(self, stack: Stack, connections: int, role: str | None = None) -> None:
         self._endpoint = stack.endpoint_url
-        self._signer = S3SigV4Auth(Credentials(CREDENTIAL, CREDENTIAL), "s3", stack.region)
+        credentials = Credentials(access_key(role), ADMINISTRATOR)
+        self._signer = S3SigV4Auth(credentials, "s3", stack.region)
         retries = urllib3.Retry(3, backoff_factor=0.1, status_forcelist=[500, 503], raise_on_status=False)
         self._pool = urllib3.PoolManager(maxsize=connections, retries=retries)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from localaws.operations import Operation
 from localaws.sagemaker.engine import paths
 from localaws.sagemaker.engine.definition import Definition
 from localaws.sagemaker.engine.expressions import ExpressionError, Scope
@@ -48,7 +49,19 @@ class Context:
 
     @cached_property
     def s3(self) -> Any:
-        return self.service.stack.client("s3")
+        return self.service.stack.client("s3", self.role)
+
+    @property
+    def role(self) -> str | None:
+        """What the execution's pipeline runs as."""
+        return self.execution.get("RoleArn")
+
+    def call(self, operation: str, request: Document) -> Document:
+        """A SageMaker operation, as the pipeline's role. Raises SageMakerError."""
+        calls = self.service.stack.calls
+        if calls and self.role:
+            calls.note(self.role, Operation("sagemaker", operation, changes=False), request)
+        return self.service.call(operation, request)
 
     def scope(self, job_name: str | None = None) -> Scope:
         """What expressions see; `job_name` is the job's that they are about to be part of."""

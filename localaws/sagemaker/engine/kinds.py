@@ -85,7 +85,7 @@ class Kind:
 def call(context: Context, operation: str, request: Document) -> Document:
     """Runs a SageMaker operation; what it refuses ends the step, in the words that pipelines use."""
     try:
-        return context.service.call(operation, request)
+        return context.call(operation, request)
     except SageMakerError as error:
         raise StepError(_refused(operation, error), retries.of_refused_call(error)) from error
     except Exception as error:  # an operation's own mistake; over HTTP it would be a 500

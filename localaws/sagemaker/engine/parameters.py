@@ -44,6 +44,8 @@ class Parameter:
                 f"Parameter {name!r}: Type must be one of {', '.join(TYPES)}, not {kind!r}."
             )
         allowed = document.get("EnumValues")
+        if not isinstance(allowed, list | None):
+            raise ValidationError(f"Parameter {name!r}: EnumValues must be a list, not {allowed!r}.")
         parameter = cls(name, kind, document.get("DefaultValue"), tuple(allowed) if allowed else None)
         for value in (parameter.default, *(parameter.allowed or ())):
             if value is not None and not _has_type(value, kind):

@@ -88,7 +88,8 @@ def _invoke(work: Work) -> None:
 def _result(work: Work) -> Any:
     function = work.record["_Function"]
     settings = {"read_timeout": LAMBDA_TIMEOUT, "retries": {"max_attempts": 0, "mode": "standard"}}
-    client = work.context.service.stack.client("lambda", **settings)
+    context = work.context
+    client = context.service.stack.client("lambda", context.role, **settings)
     try:
         answer = client.invoke(FunctionName=function, Payload=json.dumps(work.record["_Request"]).encode())
         payload = json.loads(answer["Payload"].read() or b"null")
@@ -110,7 +111,7 @@ def _send(work: Work, status: str) -> None:
         "status": status,
     }
     try:
-        sqs = work.context.service.stack.client("sqs")
+        sqs = work.context.service.stack.client("sqs", work.context.role)
         sqs.send_message(QueueUrl=callback["SqsQueueUrl"], MessageBody=json.dumps(message))
     except (ClientError, BotoCoreError) as error:
         raise _refused("sqs:SendMessage", error) from error

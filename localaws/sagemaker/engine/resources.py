@@ -76,7 +76,7 @@ class Resource(Kind):
     def _describe(self, work: Work) -> Document | None:
         try:
             request = {f"{self.noun}Name": work.record["_Name"]}
-            return work.context.service.call(f"Describe{self.noun}", request)
+            return work.context.call(f"Describe{self.noun}", request)
         except SageMakerError:
             return None
 
@@ -136,7 +136,7 @@ class RegisterModel(Kind):
 def _ensure_group(context: Context, group: str, tags: list[Document]) -> None:
     name = {"ModelPackageGroupName": group}
     try:
-        context.service.call("DescribeModelPackageGroup", name)
+        context.call("DescribeModelPackageGroup", name)
     except SageMakerError:
         call(context, "CreateModelPackageGroup", name | {"Tags": tags})
 

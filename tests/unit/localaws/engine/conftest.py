@@ -45,7 +45,7 @@ class FakeStack(Stack):
 
     clients: dict[str, Any] = field(default_factory=dict, hash=False)
 
-    def client(self, service: str, **_config: Any) -> Any:
+    def client(self, service: str, _role: str | None = None, **_config: Any) -> Any:
         return self.clients[service]
 
 

@@ -12,6 +12,7 @@ FUNCTION = Function(
     version="3",
     handler="handler.lambda_handler",
     runtime="python3.13",
+    role="arn:aws:iam::123456789012:role/f",
     environment=(),
     timeout=3,
     memory=128,
