@@ -55,6 +55,13 @@ DEV = [
     "ipykernel>=6",
     "nbformat>=5.10",
     "pre-commit>=4",
+    # What the templates are held to: the rules of CloudFormation and the States Language, IAM's actions.
+    "cfn-lint>=1.40",
+    "parliament>=1.6.4,<2",
+    # parliament imports pkg_resources, which setuptools has dropped since.
+    "setuptools>=77,<81",
+    # The published JSON schema of GitHub's workflow files.
+    "check-jsonschema>=0.33",
 ]
 
 setup(

@@ -54,6 +54,7 @@ class FoundationPlan:
     def stack(self) -> StackPlan:
         parameters = {
             "NamePrefix": self.name_prefix,
+            "EndpointArnPrefix": self.name_prefix.lower(),
             "BucketName": self.bucket,
             "MakeBucket": str(self.make_bucket).lower(),
             "MakeRegistry": str(self.make_registry).lower(),

@@ -1,0 +1,115 @@
+"""The roles of the templates with their statements, as CloudFormation would make them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from localaws.cloudformation import templates
+from localaws.cloudformation.intrinsics import Scope
+from workflows import package, plan
+
+ACCOUNT, REGION, BUCKET = "123456789012", "us-east-1", "scones-local"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/Key"
+TEMPLATES = sorted(path.name for path in Path(package.__file__).parent.glob("*.yaml"))
+
+# How a resource's name becomes its ARN, and what `Ref` gives where that is not the name.
+_ARNS = {
+    "AWS::IAM::Role": "arn:aws:iam::{account}:role/{name}",
+    "AWS::IAM::OIDCProvider": "arn:aws:iam::{account}:oidc-provider/{name}",
+    "AWS::KMS::Key": "arn:aws:kms:{region}:{account}:key/{name}",
+    "AWS::Lambda::Function": "arn:aws:lambda:{region}:{account}:function:{name}",
+    "AWS::Logs::LogGroup": "arn:aws:logs:{region}:{account}:log-group:{name}:*",
+    "AWS::S3::Bucket": "arn:aws:s3:::{name}",
+    "AWS::SNS::Topic": "arn:aws:sns:{region}:{account}:{name}",
+    "AWS::SQS::Queue": "arn:aws:sqs:{region}:{account}:{name}",
+    "AWS::StepFunctions::StateMachine": "arn:aws:states:{region}:{account}:stateMachine:{name}",
+}
+_REF_IS_ARN = {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine", "AWS::IAM::OIDCProvider"}
+_NAMES = (
+    "BucketName",
+    "FunctionName",
+    "LogGroupName",
+    "QueueName",
+    "RoleName",
+    "StateMachineName",
+    "TopicName",
+)
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role: who may take it on, and what it may do."""
+
+    name: str
+    trust: dict[str, Any]
+    policies: tuple[dict[str, Any], ...]
+
+    @property
+    def statements(self) -> list[dict[str, Any]]:
+        return [statement for policy in self.policies for statement in policy["Statement"]]
+
+
+def render(*, guarded: bool) -> dict[str, Role]:
+    """Every role of every template by its name; `guarded`: with a customer key and in a VPC."""
+    return {role.name: role for name in TEMPLATES for role in _roles(name, _parameters(name, guarded))}
+
+
+def _parameters(template: str, guarded: bool) -> Mapping[str, str]:
+    """What the plans give; that every role is made which is made on demand."""
+    if template == plan.FOUNDATION:
+        return plan.FoundationPlan(
+            BUCKET, github_repository="owner/name", customer_key=guarded, jobs_in_vpc=guarded
+        ).stack.parameters
+    if template == plan.INFERENCE:
+        inference = plan.WorkflowPlan(
+            BUCKET,
+            "scones",
+            "endpoint",
+            0.8,
+            ACCOUNT,
+            REGION,
+            review=True,
+            key_arn=KEY if guarded else "",
+            approval_target_arn=f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:after-approval",
+        )
+        # The recording's name of an endpoint, which differs from run to run.
+        return inference.stack.parameters | {"EndpointArnName": "scones-<moment>"}
+    return {
+        "NamePrefix": "scones",
+        "EndpointArnPrefix": "scones",
+        "ModelPackageGroup": "scones",
+        "ExecutionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/scones-model",
+        "CodeBucket": BUCKET,
+        "CodeKey": "scones/workflows/deployer.zip",
+        "Template": "{}",
+    }
+
+
+def _roles(name: str, parameters: Mapping[str, str]) -> Iterator[Role]:
+    template = templates.parse(package.text(name))
+    values = templates.fill_in(template, parameters) | {
+        "AWS::AccountId": ACCOUNT,
+        "AWS::Partition": "aws",
+        "AWS::Region": REGION,
+        "AWS::StackName": "stack",
+    }
+
+    def resource(logical_id: str, attribute: str | None) -> str:
+        definition = template.resources[logical_id]
+        kind, properties = definition["Type"], definition.get("Properties", {})
+        given = next((properties[key] for key in _NAMES if key in properties), logical_id)
+        own = str(scope.evaluate(given))
+        arn = _ARNS.get(kind, f"arn:aws:none:::{own}").format(name=own, account=ACCOUNT, region=REGION)
+        if attribute == "Arn" or (attribute is None and kind in _REF_IS_ARN):
+            return arn
+        return own
+
+    scope = Scope(template, values, resource, {})
+    for definition in template.resources.values():
+        if definition["Type"] == "AWS::IAM::Role" and scope.exists(definition):
+            properties = scope.evaluate(definition["Properties"])
+            documents = tuple(policy["PolicyDocument"] for policy in properties.get("Policies", []))
+            yield Role(properties["RoleName"], properties["AssumeRolePolicyDocument"], documents)

@@ -1,0 +1,216 @@
+"""Least privilege: the roles of the templates against what a recorded run asked for.
+
+`tests/recordings/calls.json` is what each role asked for in a real run on the local AWS (`tests.recorded_run`
+makes it, `tests/e2e/test_recorded_run.py` makes it afresh); `documented.toml` is what AWS asks besides.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from moto.iam.access_control import IAMPolicyStatement, PermissionResult
+
+from localaws import policies
+from localaws.policies import Decision
+from tests import roles
+from tests.recorded_run import RECORDING
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it still imports pkg_resources
+    import parliament
+
+PLAIN, GUARDED = roles.render(guarded=False), roles.render(guarded=True)
+NAMES = sorted(GUARDED)
+FOLDER = RECORDING.parent
+
+
+@dataclass(frozen=True)
+class Call:
+    action: str
+    resource: str
+    context: dict[str, str] = field(default_factory=dict)
+    only: str = ""
+
+
+def _needs() -> dict[str, list[Call]]:
+    found: dict[str, list[Call]] = {}
+    for line in json.loads(RECORDING.read_text()):
+        found.setdefault(line["role"], []).append(Call(line["action"], line["resource"], line["context"]))
+    for need in tomllib.loads((FOLDER / "documented.toml").read_text())["need"]:
+        assert need["source"].startswith("https://docs.aws.amazon.com/")
+        for role in need["roles"]:
+            found.setdefault(role, []).extend(
+                Call(action, resource, need.get("context", {}), need.get("only", ""))
+                for action in need["actions"]
+                for resource in need["resources"]
+            )
+    return found
+
+
+NEEDS = _needs()
+DENIED = tomllib.loads((FOLDER / "denied.toml").read_text())
+
+
+def decide(role: roles.Role, call: Call) -> Decision:
+    return policies.decide(role.statements, call.action, call.resource, call.context)
+
+
+def moto_decides(role: roles.Role, call: Call) -> Decision:
+    """moto's own evaluation of actions and resources, of the statements whose conditions hold.
+
+    It takes a condition that does not hold for a denial, so conditions are left to `localaws.policies`.
+    """
+    decision = Decision.NEITHER
+    for statement in role.statements:
+        if not policies.applies({**statement, "Action": "*", "Resource": "*"}, "x", "x", call.context):
+            continue
+        bare = {key: value for key, value in statement.items() if key != "Condition"}
+        result = IAMPolicyStatement(bare).is_action_permitted(call.action, call.resource)
+        if result == PermissionResult.DENIED:
+            return Decision.DENIED
+        if result == PermissionResult.PERMITTED:
+            decision = Decision.ALLOWED
+    return decision
+
+
+def test_the_recording_is_of_every_role_and_of_no_other():
+    assert {line["role"] for line in json.loads(RECORDING.read_text())} == set(NAMES)
+    assert set(DENIED) == {"all", *NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_role_asks_for_it_may(name):
+    for evaluate in (decide, moto_decides):
+        refused = [call for call in NEEDS[name] if evaluate(GUARDED[name], call) != Decision.ALLOWED]
+        refused += [
+            call
+            for call in NEEDS[name]
+            if (evaluate(PLAIN[name], call) != Decision.ALLOWED) != bool(call.only)
+        ]
+        assert refused == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_role_must_not_do_it_may_not(name):
+    calls = [
+        Call(action, resource, {"iam:PassedToService": "sagemaker.amazonaws.com"})
+        for part in ("all", name)
+        for action, resources in DENIED[part].items()
+        for resource in resources
+    ]
+    for evaluate in (decide, moto_decides):
+        assert [call for call in calls if evaluate(GUARDED[name], call) == Decision.ALLOWED] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_roles_are_handed_to_the_service_that_they_are_for_only(name):
+    passes = [call for call in NEEDS[name] if call.action == "iam:PassRole"]
+    for call in passes:
+        for service in ("ec2.amazonaws.com", "lambda.amazonaws.com"):
+            other = Call(call.action, call.resource, {"iam:PassedToService": service})
+            assert decide(GUARDED[name], other) == Decision.NEITHER
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_statement_no_action_no_resource_and_no_condition_is_unused(name):
+    calls = NEEDS[name]
+    unused = [
+        f"{statement['Sid']}: {element} {value}"
+        for statement in GUARDED[name].statements
+        for element, value, part in _parts(statement)
+        if not any(policies.applies(part, call.action, call.resource, call.context) for call in calls)
+    ]
+    assert unused == []
+
+
+def _parts(statement: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """A statement taken to pieces: each with one of its actions, resources or condition values only."""
+    for element in ("Action", "Resource"):
+        for value in _many(statement[element]):
+            yield element, value, {**statement, element: value}
+    for operator, keys in statement.get("Condition", {}).items():
+        for key, values in keys.items():
+            for value in _many(values):
+                yield key, value, {**statement, "Condition": {operator: {key: value}}}
+
+
+def _many(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_allowed_by_a_wildcard_that_could_be_named(name):
+    for statement in GUARDED[name].statements:
+        assert statement["Effect"] == "Allow"
+        assert not {"NotAction", "NotResource"} & set(statement)
+        for action in _many(statement["Action"]):
+            assert "*" not in action
+            if "*" in _many(statement["Resource"]):
+                assert _required_resources(action) == [], f"{action} can name its resource"
+
+
+def _required_resources(action: str) -> list[str]:
+    """The types of resources that AWS's table says an action must be allowed on."""
+    prefix, _, operation = action.partition(":")
+    (found,) = (
+        privilege
+        for service in parliament.iam_definition
+        if service["prefix"] == prefix
+        for privilege in service["privileges"]
+        if privilege["privilege"] == operation
+    )
+    return [kind["resource_type"] for kind in found["resource_types"] if kind["resource_type"].endswith("*")]
+
+
+# IAM asks about an execution or a map run, whichever the request names; parliament wants both allowed.
+EITHER_OF_TWO = {"states:DescribeExecution", "states:ListExecutions"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parliament_is_clean(name):
+    for document in GUARDED[name].policies:
+        findings = parliament.analyze_policy_string(json.dumps(document)).findings
+        assert [
+            str(finding)
+            for finding in findings
+            if finding.issue != "RESOURCE_MISMATCH"
+            or {each["action"] for each in finding.detail} - EITHER_OF_TWO
+        ] == []
+
+
+SERVICES = {
+    "lambda.amazonaws.com": {
+        "scones-serializer",
+        "scones-classifier",
+        "scones-confidence-filter",
+        "scones-deployer",
+    },
+    "events.amazonaws.com": {"scones-events"},
+    "sagemaker.amazonaws.com": {"scones-pipeline", "scones-processing", "scones-training", "scones-model"},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_may_take_a_role_on(name):
+    (statement,) = GUARDED[name].trust["Statement"]
+    principal = statement["Principal"]
+    if name == "scones-operator":
+        assert principal == {"AWS": f"arn:aws:iam::{roles.ACCOUNT}:root"}
+    elif name == "scones-github":
+        assert statement["Condition"] == {
+            "StringEquals": {
+                "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
+                "token.actions.githubusercontent.com:sub": "repo:owner/name:ref:refs/heads/main",
+            }
+        }
+    else:
+        service = next((key for key, names in SERVICES.items() if name in names), "states.amazonaws.com")
+        assert principal == {"Service": service}
+        if service != "lambda.amazonaws.com":  # which sends no account: a function's role is its own
+            assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": roles.ACCOUNT}}
