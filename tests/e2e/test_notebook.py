@@ -29,6 +29,7 @@ def aws(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("SCONES_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("SCONES_EPOCHS", "4")
+    monkeypatch.setenv("SCONES_REVIEW", "true")
     monkeypatch.setenv("SCONES_ACCURACY_THRESHOLD", "0.5")
     running = control.up(tmp_path / "state")
     for name, value in running.environment().items():
@@ -52,7 +53,11 @@ def test_the_notebook_runs_to_its_end(aws, tmp_path):
 
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
-    assert len(pictures) == 5  # samples, confusion, one image, its explanation, monitoring
+    (looked_at,) = (cell for cell in notebook.cells if "reviews.open()" in cell.source)
+    waited = sum("image/png" in output.get("data", {}) for output in looked_at.outputs)
+    assert waited >= 1
+    assert len(pictures) == 5 + waited  # samples, confusion, one image, its explanation, monitoring
+    assert "ReviewRejected" in str(notebook)
     table = next(output["data"]["text/plain"] for output in outputs if "outcome" in str(output.get("data")))
     assert table.count("blend-") >= 1
     assert (tmp_path / "out" / "notebook" / "monitoring.json").exists()
