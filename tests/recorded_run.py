@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,6 +63,7 @@ class Run:
         with self._place():
             self._foundation()
             self._pipeline()
+            self._tuning()
             self._models_and_endpoints()
             self._workflow()
             self._end()
@@ -138,6 +140,17 @@ class Run:
             made = clients.connect(self.settings)("sagemaker")
             (prepared,) = (s.made for s in runs.steps(made, newest) if s.name == "PrepareData")
             assert "train" in runs.outputs(made, prepared)  # as the notebook does
+            self.scones("pipeline", "graph", "newest", "--out", str(self.folder / "pipeline.svg"))
+
+    def _tuning(self) -> None:
+        os.environ["SCONES_TUNING"] = json.dumps({"max_jobs": 2, "ranges": {"learning_rate": [0.01, 0.3]}})
+        self._upsert("scones-operator", "P30D")
+        with self.as_role("scones-operator"):
+            self._stop_in("TuneModel", "Epochs=500")
+            self.scones("pipeline", "start", "--watch")
+            self.scones("pipeline", "tuning")
+        del os.environ["SCONES_TUNING"]
+        self._upsert("scones-operator", "P30D")
 
     def _forget_pipeline(self) -> None:
         """As if nobody had upserted it yet."""
@@ -175,6 +188,7 @@ class Run:
             self.scones("model", "show")
             self.scones("model", "approve", "1", "--note", "looked at it")
             wait_for(lambda: self._staged() == 1, "version 1 in staging")
+            self.scones("pipeline", "start", "--watch")  # compares its model with the approved one
             self.scones("endpoint", "deploy", "--package", "1")
             self.scones("endpoint", "promote", "--yes")
             self.scones("model", "approve", "2")
@@ -213,10 +227,21 @@ class Run:
             rows = self.json("workflow", "run", str(small), "--threshold", "0")
             assert rows[0]["outcome"] == "ImageClassified", rows
             self.scones("workflow", "list")
+            self.scones("workflow", "history")
+            self.scones("workflow", "graph", "newest", "--out", str(self.folder / "workflow.svg"))
+            self._batch(small)
             wait_for(self._captured, "captured requests")
             self.scones("monitor", "report")
             self.scones("model", "reject", "2")  # it serves in staging: the deployer tells of it
             wait_for(lambda: self._executions(target), "an execution of the approval target")
+
+    def _batch(self, image: Path) -> None:
+        folder = self.folder / "images"
+        folder.mkdir()
+        shutil.copy(image, folder / "first.png")
+        shutil.copy(image, folder / "second.png")
+        self.scones("workflow", "batch", str(folder), "--batch-size", "1")
+        self.scones("workflow", "history", "--machine", "batch")
 
     def _captured(self) -> bool:
         found = self._owner("s3").list_objects_v2(Bucket=self.settings.bucket, Prefix="scones/capture/")
@@ -261,7 +286,7 @@ def wait_for(predicate: Callable[[], Any], what: str, seconds: float = 120) -> A
 
 # What is another one in each run: ids, digests, moments, the pictures' names.
 _CHANGES = (
-    (re.compile(r"[^/]+\.(png|py|jsonl)(?=$|\.label)"), r"<file>.\1"),
+    (re.compile(r"\b(?!results\.)[^/]+\.(png|py|jsonl)(?=$|\.label)"), r"<file>.\1"),
     (re.compile(r"\b\d{4}/\d\d/\d\d(/\d\d)?"), "<day>"),
     (re.compile(r"algo-1-\d+"), "algo-1-<moment>"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uuid>"),

@@ -56,7 +56,9 @@ class JobRun(ABC):
         self.job = job
         self.document = service.store.get(self.kind, name) or {}
         self.arn: str = self.document[f"{self.kind}Arn"]
-        self.access = service.jobs.access(self.document["RoleArn"])
+        # A transform job has none of its own: it works under its model's.
+        self.role: str | None = self.document.get("RoleArn") or self.document.get("_Role")
+        self.access = service.jobs.access(self.role)
         clients = self.access.s3, self.access.s3_http
         self.transfers = Transfers(*clients, check=job.check)
         # Uploads at the end of a job that was stopped go on, so this one does not look at `job`.
@@ -150,8 +152,8 @@ class JobRun(ABC):
         Raises JobStoppedError when the job was stopped meanwhile; then the containers have ended too.
         """
         hosts = self.hosts()
-        role = self.document["RoleArn"]
-        variables = container_environment(self.service.stack, sys.executable, role, len(hosts)) | environment
+        variables = container_environment(self.service.stack, sys.executable, self.role, len(hosts))
+        variables |= environment
         specs = [
             ContainerSpec(
                 command, variables, self.host_folder(host), host, hosts, software(), not self.isolated()

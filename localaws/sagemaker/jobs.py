@@ -74,7 +74,7 @@ class Job:
 class Access:
     """AWS as a job's role reaches it; clients are made when they are first wanted."""
 
-    def __init__(self, stack: Stack, role: str) -> None:
+    def __init__(self, stack: Stack, role: str | None) -> None:
         self._stack = stack
         self._role = role
 
@@ -105,9 +105,9 @@ class Supervisor:
         self._slots = slots or max(2, (os.cpu_count() or 2) // 2)
         self._used = 0
         self._line: list[object] = []
-        self._access: dict[str, Access] = {}
+        self._access: dict[str | None, Access] = {}
 
-    def access(self, role: str) -> Access:
+    def access(self, role: str | None) -> Access:
         """What the role's jobs share."""
         with self._lock:
             if role not in self._access:

@@ -29,7 +29,8 @@ def create_transform_job(service: SageMakerService, request: Document) -> Docume
     name = request["TransformJobName"]
     arn = service.stack.arn(f"transform-job/{name}")
     _check(request)
-    containers = find_model(service, request["ModelName"])["_Resolved"]
+    model = find_model(service, request["ModelName"])
+    containers = model["_Resolved"]
     if len(containers) != 1:
         raise ValidationError("The local SageMaker transforms with models of one container, not several.")
     moment = now()
@@ -40,6 +41,7 @@ def create_transform_job(service: SageMakerService, request: Document) -> Docume
         "CreationTime": moment,
         "LastModifiedTime": moment,
         "_Container": containers[0],
+        "_Role": model.get("ExecutionRoleArn"),
     }
     with service.store.transaction():
         if service.store.get(KIND, name):

@@ -118,7 +118,7 @@ class TransformRun(JobRun):
         folder, url = self._folder() / "ml" / "model", self.document["_Container"]["ModelDataUrl"]
         try:
             if url:
-                fetch_model(self.service.stack, url, folder)
+                fetch_model(self.service.stack, url, folder, self.role)
             folder.mkdir(parents=True, exist_ok=True)
         except ArtifactError as error:
             raise TransferError(str(error)) from error
@@ -133,7 +133,7 @@ class TransformRun(JobRun):
             raise NoEntryPointError(
                 f"The image {container['Image']} does not serve models: it has no `serve` command."
             )
-        environment = container_environment(self.service.stack, sys.executable)
+        environment = container_environment(self.service.stack, sys.executable, self.role)
         environment |= {**image.environment, **container["Environment"]}
         environment |= {**(self.document.get("Environment") or {}), **self._batch_variables()}
         client = self.document.get("ModelClientConfig") or {}
@@ -155,7 +155,7 @@ class TransformRun(JobRun):
     def _logs_of_instance(self) -> Iterator[tuple[JobLog, JobLog]]:
         """The container's log stream, and the one of what became of the data."""
         stream = f"{self.name}/{instance_id()}-{int(now() * 1000)}"
-        client = self.service.jobs.logs
+        client = self.access.logs
         logs = [JobLog(client, self.log_group, name) for name in (stream, f"{stream}/data-log")]
         try:
             yield logs[0], logs[1]

@@ -189,6 +189,8 @@ SERVICES = {
         "scones-serializer",
         "scones-classifier",
         "scones-confidence-filter",
+        "scones-batch-classifier",
+        "scones-batch-results",
         "scones-deployer",
     },
     "events.amazonaws.com": {"scones-events"},

@@ -54,7 +54,14 @@ def test_a_member_that_leads_out_is_refused_and_named(tmp_path, member, named):
     assert not (tmp_path / "escaped").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", archive(("a", bytes(100_000))).getvalue()[:60]])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"no gzip", id="no-gzip"),
+        pytest.param(archive(("a", bytes(100_000))).getvalue()[:60], id="half-an-archive"),
+    ],
+)
 def test_what_is_no_archive_is_refused(tmp_path, content):
     with pytest.raises(ArtifactError, match=r"s3://b/m is not a model\.tar\.gz"):
         unpack(io.BytesIO(content), tmp_path / "m", source="s3://b/m")
