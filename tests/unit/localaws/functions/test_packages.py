@@ -46,7 +46,9 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("code", [b"", b"no zip", archive_of({"a.py": b"x" * 1000})[:-40]])
+@pytest.mark.parametrize(
+    "code", [b"", b"no zip", archive_of({"a.py": b"x" * 1000})[:-40]], ids=["nothing", "no-zip", "half-a-zip"]
+)
 def test_what_is_no_zip_leaves_nothing(tmp_path, code):
     with pytest.raises(InvalidZipFileError):
         packages.unpack(code, tmp_path)
