@@ -291,6 +291,8 @@ _CHANGES = (
     (re.compile(r"algo-1-\d+"), "algo-1-<moment>"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uuid>"),
     (re.compile(r"pipelines-[A-Za-z0-9]{12}-(\w+)-[A-Za-z0-9]{10}"), r"pipelines-<execution>-\1-<random>"),
+    (re.compile(r"[A-Za-z0-9]{12}-(TuneMode|tunemode)-[A-Za-z0-9]{10}"), r"<execution>-\1-<random>"),
+    (re.compile(r"(<random>)-\d{3}-[0-9a-f]{8}"), r"\1-<job>"),
     (re.compile(r"(/executions?)/[a-z0-9]{12}(?=/|$)"), r"\1/<execution>"),
     (re.compile(r"\b[0-9a-f]{16,64}\b"), "<digest>"),
     (re.compile(r"\d{8}-?\d{6}(-[0-9a-z]+)?"), "<moment>"),
