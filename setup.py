@@ -8,7 +8,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-PACKAGES = ["pipeline", "processing", "training", "lambdas", "workflows", "monitoring", "explain", "localaws"]
+PACKAGES = ["pipeline", "processing", "training", "lambdas", "workflows", "monitoring", "localaws"]
 
 # What an operator of AWS needs. The SDK is pinned: v3 still moves its modules between minor releases.
 AWS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 # Our own errors live beside the code that raises them and end in `Error`; their message is that sentence.
-OUR_PACKAGES = ("pipeline", "processing", "training", "workflows", "monitoring", "explain", "localaws")
+OUR_PACKAGES = ("pipeline", "processing", "training", "workflows", "monitoring", "localaws")
 
 ADVICE = {
     "NoCredentialsError": "no AWS credentials were found: run `aws configure`, or set AWS_PROFILE",

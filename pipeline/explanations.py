@@ -10,37 +10,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explain.model import ArchiveError, Model, black_box, network
+from monitoring.explain.model import ArchiveError, Model, black_box, network
 from pipeline import objects, predictions, registry
 
 if TYPE_CHECKING:
-    from explain.maps import Explanation
+    from monitoring.explain.maps import Explanation
     from pipeline.clients import Clients
     from pipeline.registry import Package
     from pipeline.settings import Settings
 
 
-class ImageMissingError(Exception):
-    """An S3 object that is not there."""
-
-
 class NotExplainableError(Exception):
     """A package whose model cannot be opened here."""
-
-
-def read_image(clients: Clients, source: str) -> bytes:
-    """A file's bytes, or those of an `s3://` URI.
-
-    Raises:
-        ImageMissingError: no such object.
-        OSError: no such file.
-    """
-    if not source.startswith("s3://"):
-        return Path(source).read_bytes()
-    content = objects.read_if_there(clients("s3"), source)
-    if content is None:
-        raise ImageMissingError(f"{source}: there is no such object")
-    return content
 
 
 def package_model(clients: Clients, package: Package) -> Model:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 MISSING = ("NoSuchKey", "NoSuchBucket")
+
+
+class MissingObjectError(Exception):
+    """An object that is not there."""
 
 
 class DeletionError(Exception):
@@ -32,6 +37,21 @@ def read_if_there(s3: Any, uri: str) -> bytes | None:
         if error.response["Error"]["Code"] in MISSING:
             return None
         raise
+
+
+def read_file_or_object(s3: Any, source: str) -> bytes:
+    """A file's bytes, or those of an `s3://` URI.
+
+    Raises:
+        MissingObjectError: no such object.
+        OSError: no such file.
+    """
+    if not source.startswith("s3://"):
+        return Path(source).read_bytes()
+    content = read_if_there(s3, source)
+    if content is None:
+        raise MissingObjectError(f"{source}: there is no such object")
+    return content
 
 
 def tag(s3: Any, bucket: str, key: str) -> str | None:

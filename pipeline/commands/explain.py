@@ -12,10 +12,10 @@ import typer
 from pipeline.commands.context import Json, connect
 
 if TYPE_CHECKING:
-    from explain.maps import Explanation
-    from explain.model import Model
+    from monitoring.explain.maps import Explanation
     from pipeline.clarify import ModelToAsk
     from pipeline.clients import Clients
+    from pipeline.registry import Package
     from pipeline.settings import Settings
 
 
@@ -24,7 +24,7 @@ class MissingExtraError(Exception):
 
 
 class Method(StrEnum):
-    """As in explain.maps, which `--help` cannot wait for."""
+    """As in monitoring.explain.maps, which `--help` cannot wait for."""
 
     OCCLUSION = "occlusion"
     GRADIENTS = "integrated-gradients"
@@ -55,12 +55,21 @@ def explain(
         raise typer.BadParameter("an endpoint gives answers and no gradients: use --method occlusion")
     settings, clients = connect(context)
     _require_library()
-    from explain import figure, maps
-    from explain.model import read
-    from pipeline import console, explanations
+    from pipeline import console, objects
 
-    pictures = [read(explanations.read_image(clients, image)) for image in images]
-    model, what = _model(clients, settings, package, endpoint)
+    # What a person may have mistyped is looked at before torch is loaded, which takes seconds.
+    bodies = [objects.read_file_or_object(clients("s3"), image) for image in images]
+    what, chosen = _chosen(clients, settings, package, endpoint)
+    from monitoring.explain import figure, maps
+    from monitoring.explain.model import read
+    from pipeline import explanations
+
+    pictures = [read(body) for body in bodies]
+    model = (
+        explanations.package_model(clients, chosen)
+        if chosen
+        else explanations.endpoint_model(clients, settings, str(endpoint))
+    )
     methods = list(dict.fromkeys(method or [m for m in Method if model.differentiable or m == "occlusion"]))
     found = []
     for image, pixels in zip(images, pictures, strict=True):
@@ -138,16 +147,18 @@ def _require_library() -> None:
         )
 
 
-def _model(
+def _chosen(
     clients: Clients, settings: Settings, package: str | None, endpoint: str | None
-) -> tuple[Model, str]:
-    """What is asked, and its name."""
-    from pipeline import explanations, registry
+) -> tuple[str, Package | None]:
+    """What is asked, in words, and the package unless it is the endpoint."""
+    from pipeline import endpoints, registry
 
+    sagemaker = clients("sagemaker")
     if endpoint:
-        return explanations.endpoint_model(clients, settings, endpoint), f"endpoint {endpoint}"
-    chosen = registry.find(clients("sagemaker"), settings.model_package_group, package)
-    return explanations.package_model(clients, chosen), f"package {chosen.version}"
+        endpoints.describe(sagemaker, endpoint)
+        return f"endpoint {endpoint}", None
+    found = registry.find(sagemaker, settings.model_package_group, package)
+    return f"package {found.version}", found
 
 
 def _line(explanation: Explanation) -> str:

@@ -12,7 +12,7 @@ import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from explain.maps import GRADIENTS, OCCLUSION, Explanation, Map
+from monitoring.explain.maps import GRADIENTS, OCCLUSION, Explanation, Map
 
 _SIDE = 2.9  # inches: of an image, and of a map
 _DPI = 110
@@ -24,8 +24,8 @@ _TITLES = {
     GRADIENTS: "integrated gradients: pixel by pixel",
 }
 _LEGEND = (
-    "Red speaks for the class, blue against it, the grey image shows through where there is neither. "
-    "One bit doubles the odds. Hidden is blurred."
+    "Red speaks for the class, blue against it, the grey image shows through where there is neither.",
+    "One bit doubles the odds. Hidden is blurred.",
 )
 
 
@@ -45,7 +45,8 @@ def draw(explanations: Sequence[Explanation]) -> bytes:
             _draw_probabilities(row[1], explanation)
             for axes, found in zip(row[2:], explanation.maps, strict=True):
                 _draw_map(figure, axes, explanation, found)
-        figure.supxlabel(_LEGEND, fontsize="medium", color="0.3")
+        legend = (" " if len(methods) > 1 else "\n").join(_LEGEND)
+        figure.supxlabel(legend, fontsize="medium", color="0.3")
         buffer = io.BytesIO()
         canvas.print_png(buffer)
     return buffer.getvalue()
@@ -54,7 +55,7 @@ def draw(explanations: Sequence[Explanation]) -> bytes:
 def _draw_image(axes: Any, explanation: Explanation) -> None:
     axes.imshow(explanation.pixels, interpolation="nearest")
     axes.set_title(_shortened(explanation.name), fontweight="bold")
-    axes.axis("off")
+    axes.set(xticks=[], yticks=[])
 
 
 def _draw_probabilities(axes: Any, explanation: Explanation) -> None:
@@ -71,6 +72,8 @@ def _draw_probabilities(axes: Any, explanation: Explanation) -> None:
     axes.set(xlim=(0, 1.45), ylim=(middle + room, middle - room), xticks=[])
     axes.set_title("probability", fontweight="normal")
     axes.tick_params(length=0)
+    for label in axes.get_yticklabels():
+        label.set_fontweight("bold" if label.get_text() == explanation.explained else "normal")
     sns.despine(ax=axes, bottom=True)
 
 

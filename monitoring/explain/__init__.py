@@ -3,6 +3,5 @@
     model = network(Path("model.tar.gz"))
     picture = draw([explain(model, "scooter.png", read(png), METHODS)])
 
-`network`, `black_box` and `read` are in `explain.model`, `explain` in `explain.maps`, `draw` in
-`explain.figure`.
+`network`, `black_box` and `read` are in `.model`, `explain` in `.maps`, `draw` in `.figure`.
 """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from explain.model import ArchiveError, black_box, network, png, read
+from monitoring.explain.model import ArchiveError, black_box, network, png, read
 from training import inference
 from training.model import ModelCard, Network, save_model
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from explain.figure import draw
-from explain.maps import GRADIENTS, OCCLUSION, Check, Explanation, Map
+from monitoring.explain.figure import draw
+from monitoring.explain.maps import GRADIENTS, OCCLUSION, Check, Explanation, Map
 
 
 def explanation(values: np.ndarray, methods=(OCCLUSION,), classes: int = 2, name: str = "image.png"):

@@ -18,7 +18,7 @@ from captum.attr import IntegratedGradients, Occlusion
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from explain.model import Model
+from monitoring.explain.model import Model
 
 OCCLUSION = "occlusion"
 GRADIENTS = "integrated-gradients"
