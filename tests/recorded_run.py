@@ -286,7 +286,7 @@ def wait_for(predicate: Callable[[], Any], what: str, seconds: float = 120) -> A
 
 # What is another one in each run: ids, digests, moments, the pictures' names.
 _CHANGES = (
-    (re.compile(r"\b(?!results\.)[^/]+\.(png|py|jsonl)(?=$|\.label)"), r"<file>.\1"),
+    (re.compile(r"(?<![^/])(?!results\.)[^/]+\.(png|py|jsonl)(?=$|\.label)"), r"<file>.\1"),
     (re.compile(r"\b\d{4}/\d\d/\d\d(/\d\d)?"), "<day>"),
     (re.compile(r"algo-1-\d+"), "algo-1-<moment>"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uuid>"),
