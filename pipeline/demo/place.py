@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 STATE = "local-aws"
 SUMMARY = "summary.json"
 STOP = "stop the local AWS"
-ENDING = (signal.SIGTERM, signal.SIGHUP)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What a run leaves in its folder; of an earlier run nothing is kept, so nothing old is taken for new.
 RESULTS = (
     SUMMARY,
@@ -136,7 +136,7 @@ def _remove_results(out: Path) -> None:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """A second Ctrl-C must not keep the first from its work."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *ENDING)}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
     try:
         yield
     finally:
@@ -146,12 +146,22 @@ def _uninterrupted() -> Iterator[None]:
 
 @contextmanager
 def interrupted_by_signals() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demo as Ctrl-C does: with everything that it started."""
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does: with everything that it started.
+
+    The first signal does; further ones must not keep it from its work. One that is ignored already stays so:
+    a shell has what it starts in the background ignore Ctrl-C.
+    """
 
     def interrupt(_number: int, _frame: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in ENDING}
+    before = {
+        number: signal.getsignal(number) for number in ENDING if signal.getsignal(number) != signal.SIG_IGN
+    }
+    for number in before:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:

@@ -68,7 +68,7 @@ def run(data: str, out: Path) -> dict[str, Any]:
     archive.kind_of(data)  # a slip is told before anything starts
     stages = Stages()
     settings = _settings(data, out)
-    with fresh_folder(out), interrupted_by_signals():
+    with interrupted_by_signals(), fresh_folder(out):
         with local_aws(settings, stages) as made:
             summary = _workflow(Demo(out, settings, made, stages), data)
         summary |= {

@@ -196,7 +196,10 @@ def test_one_that_waits_for_a_token_and_is_stopped(client: Callable[..., Any]) -
 
 def test_branches_and_iterations(client: Callable[..., Any]) -> None:
     def fails(name: str) -> dict[str, Any]:
-        return {"StartAt": name, "States": {name: {"Type": "Fail", "Error": "Broken", "Cause": "as said"}}}
+        # Not at once: a branch that fails ends the others wherever they are.
+        pause = {"Type": "Wait", "Seconds": 1, "Next": name}
+        broken = {"Type": "Fail", "Error": "Broken", "Cause": "as said"}
+        return {"StartAt": "Pause", "States": {"Pause": pause, name: broken}}
 
     def passes(name: str) -> dict[str, Any]:
         return {"StartAt": name, "States": {name: {"Type": "Pass", "End": True}}}
