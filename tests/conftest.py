@@ -8,7 +8,8 @@ from hypothesis import settings
 settings.register_profile("scones", deadline=None)
 settings.load_profile("scones")
 
-# A shell has what it starts in the background ignore Ctrl-C, and children inherit that: tests that send it
-# would wait for nothing.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell has what it starts in the background ignore Ctrl-C, nohup has it ignore a hang-up, and children
+# inherit that: tests that send them would wait for nothing.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _handler)
