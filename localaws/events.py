@@ -33,7 +33,6 @@ class EventDelivery:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._clients: dict[tuple[str, str | None], Any] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-delivery")
 
     def __call__(self, event: Event) -> None:
@@ -70,32 +69,27 @@ class EventDelivery:
     def _put(self, arn: str, target: dict[str, Any], text: str) -> None:
         service = arn.split(":")[2]
         if service == "lambda":
-            self._client(service).invoke(FunctionName=arn, InvocationType="Event", Payload=text)
+            self._stack.client(service).invoke(FunctionName=arn, InvocationType="Event", Payload=text)
         elif service == "states":
-            client = self._client("stepfunctions", target.get("RoleArn"))
+            client = self._stack.client("stepfunctions", target.get("RoleArn"))
             client.start_execution(stateMachineArn=arn, input=text)
         elif service == "sns":
-            self._client(service).publish(TopicArn=arn, Message=_message(text))
+            self._stack.client(service).publish(TopicArn=arn, Message=_message(text))
         elif service == "sqs":
-            url = self._client(service).get_queue_url(QueueName=arn.rsplit(":", 1)[-1])["QueueUrl"]
+            url = self._stack.client(service).get_queue_url(QueueName=arn.rsplit(":", 1)[-1])["QueueUrl"]
             group = target.get("SqsParameters", {}).get("MessageGroupId")
             extra = {"MessageGroupId": group} if group else {}
-            self._client(service).send_message(QueueUrl=url, MessageBody=_message(text), **extra)
+            self._stack.client(service).send_message(QueueUrl=url, MessageBody=_message(text), **extra)
         elif service == "logs":
             self._write_log(arn.split(":")[6], text)
         else:
             raise UnsupportedTargetError(f"events are not delivered to {service} here")
 
     def _write_log(self, group: str, text: str) -> None:
-        logs, stream = self._client("logs"), f"{time.time_ns()}"
+        logs, stream = self._stack.client("logs"), f"{time.time_ns()}"
         logs.create_log_stream(logGroupName=group, logStreamName=stream)
         line = {"timestamp": time.time_ns() // 1_000_000, "message": text}
         logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[line])
-
-    def _client(self, service: str, role: str | None = None) -> Any:
-        if (service, role) not in self._clients:
-            self._clients[service, role] = self._stack.client(service, role)
-        return self._clients[service, role]
 
 
 class UnsupportedTargetError(Exception):

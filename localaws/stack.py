@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,15 @@ class Stack:
         """`arn("pipeline/x")` is `arn:aws:sagemaker:<region>:<account>:pipeline/x`."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
-    def client(self, service: str, role: str | None = None, **config: Any) -> Any:
-        """A boto3 client that talks to this stack over HTTP, as any other client of it would, under the role.
+    def client(self, service: str, role: str | None = None) -> Any:
+        """The boto3 client that talks to this stack over HTTP, as any other would, under the role.
 
-        Clients are thread-safe but slow to make: keep what you make. `config` goes to botocore's Config.
+        All who ask share it: clients are thread-safe, and slow to make.
         """
+        return _client(self, service, role)
+
+    def new_client(self, service: str, role: str | None = None, **config: Any) -> Any:
+        """One that is nobody else's; `config` goes to botocore's Config."""
         import boto3
         from botocore.config import Config
 
@@ -89,3 +94,8 @@ class Stack:
             if name in os.environ
         }
         return kept | self.client_environment(role)
+
+
+@lru_cache(maxsize=128)
+def _client(stack: Stack, service: str, role: str | None) -> Any:
+    return stack.new_client(service, role)

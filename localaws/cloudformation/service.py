@@ -40,8 +40,6 @@ class CloudFormationService:
         self.stack = stack
         self.store = Store(stack.root / "cloudformation.sqlite")
         self.stacks = Stacks(stack, self.store)
-        self._clients: dict[str, Any] = {}
-        self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads: set[threading.Thread] = set()
 
@@ -84,11 +82,8 @@ class CloudFormationService:
         thread.start()
 
     def client(self, service: str) -> Any:
-        """A client of this local AWS, which asks once: what is refused here is refused again."""
-        with self._lock:
-            if service not in self._clients:
-                self._clients[service] = self.stack.client(service)
-            return self._clients[service]
+        """A client of this local AWS."""
+        return self.stack.client(service)
 
     def handle(self, request: werkzeug.Request) -> Response:
         """Answers one HTTP request. Raises AwsError."""

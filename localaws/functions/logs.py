@@ -36,7 +36,6 @@ class LogWriter:
         self._pending: defaultdict[Stream, list[Event]] = defaultdict(list)
         self._lock = threading.Lock()
         self._known: set[Stream] = set()
-        self._clients: dict[str, Any] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="function-logs", daemon=True)
 
@@ -66,7 +65,7 @@ class LogWriter:
             pending, self._pending = self._pending, defaultdict(list)
         for known, events in pending.items():
             group, stream, role = known
-            client = self._client(role)
+            client = self._stack.client("logs", role)
             try:
                 if known not in self._known:
                     _create(client, group, stream)
@@ -77,11 +76,6 @@ class LogWriter:
                 # Somebody deleted the group, or the server is going down. Logs are not worth failing for.
                 self._known.discard(known)
                 log.warning("%d log events of %s were dropped: %s", len(events), group, error)
-
-    def _client(self, role: str) -> Any:
-        if role not in self._clients:
-            self._clients[role] = self._stack.client("logs", role, retries={"total_max_attempts": 2})
-        return self._clients[role]
 
 
 def _create(client: Any, group: str, stream: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,11 @@ class ArtifactError(Exception):
     """A model's archive that cannot be fetched or must not be unpacked."""
 
 
-@lru_cache(maxsize=64)
-def client(stack: Stack, service: str, role: str | None = None) -> Any:
-    """The one client of this service and role that the hosting side shares: clients are slow to make."""
-    return stack.client(service, role)
-
-
 def object_exists(stack: Stack, uri: str) -> bool:
     """Raises ValidationError when that is no S3 URI."""
     try:
         location = parse_uri(uri)
-        client(stack, "s3").head_object(Bucket=location.bucket, Key=location.key)
+        stack.client("s3").head_object(Bucket=location.bucket, Key=location.key)
     except TransferError as error:
         raise ValidationError(str(error)) from error
     except ClientError as error:
@@ -51,7 +44,7 @@ def fetch_model(stack: Stack, uri: str, folder: Path, role: str | None) -> None:
     """
     try:
         location = parse_uri(uri)
-        body = client(stack, "s3", role).get_object(Bucket=location.bucket, Key=location.key)["Body"]
+        body = stack.client("s3", role).get_object(Bucket=location.bucket, Key=location.key)["Body"]
     except (TransferError, ClientError, BotoCoreError) as error:
         raise ArtifactError(f"Failed to download model data from {uri}: {error}") from error
     with body:

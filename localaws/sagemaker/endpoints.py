@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from localaws.sagemaker import endpoint_configs  # noqa: F401 - registers its operations
 from localaws.sagemaker.alarm_watch import missing
-from localaws.sagemaker.artifacts import client
 from localaws.sagemaker.endpoint_configs import find_config, plan_fleet
 from localaws.sagemaker.errors import ValidationError
 from localaws.sagemaker.fleets import FleetPlan, VariantPlan
@@ -185,7 +184,7 @@ def _check_deployment(service: SageMakerService, options: Document | None, plan:
         traffic = traffic_plan(options, min(variant.instances for variant in plan.variants))
     except TrafficError as error:
         raise ValidationError(str(error)) from error
-    absent = missing(client(service.stack, "cloudwatch"), list(traffic.alarms))
+    absent = missing(service.stack.client("cloudwatch"), list(traffic.alarms))
     if absent:
         raise ValidationError(f"AutoRollbackConfiguration: there is no alarm {', '.join(absent)}.")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import urllib3
 
-from localaws.sagemaker.artifacts import ArtifactError, client, fetch_model
+from localaws.sagemaker.artifacts import ArtifactError, fetch_model
 from localaws.sagemaker.containers import ContainerError, check_host
 from localaws.sagemaker.images import ImageRegistryError, UnknownImageError, find_image
 from localaws.sagemaker.job_logs import JobLog
@@ -230,7 +230,7 @@ class Fleet:
             with self._lock:
                 if self._stopped:
                     raise FleetError("The endpoint was put away while its servers were being started.")
-                logs = client(self._stack, "logs", variant.plan.role)
+                logs = self._stack.client("logs", variant.plan.role)
                 log = JobLog(logs, f"{LOG_GROUP}/{self._endpoint}", name)
                 server = ModelServer(spec, log.write)
                 server.start()

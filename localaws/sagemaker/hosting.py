@@ -20,7 +20,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from localaws.sagemaker.alarm_watch import in_alarm
-from localaws.sagemaker.artifacts import client
 from localaws.sagemaker.capture import CaptureOptions, CaptureWriter
 from localaws.sagemaker.fleets import Fleet, FleetError, FleetPlan
 from localaws.sagemaker.invocation_metrics import InvocationMetrics
@@ -75,7 +74,7 @@ class Hosting:
     def metrics(self) -> InvocationMetrics:
         with self._lock:
             if self._metrics is None:
-                self._metrics = InvocationMetrics(client(self.service.stack, "cloudwatch"))
+                self._metrics = InvocationMetrics(self.service.stack.client("cloudwatch"))
             return self._metrics
 
     def get(self, name: str) -> Hosted | None:
@@ -177,7 +176,7 @@ class Hosting:
     def _watch(self, plan: TrafficPlan, seconds: float, since: datetime) -> None:
         deadline = time.monotonic() + seconds
         while True:
-            alarms = in_alarm(client(self.service.stack, "cloudwatch"), list(plan.alarms), since)
+            alarms = in_alarm(self.service.stack.client("cloudwatch"), list(plan.alarms), since)
             if alarms:
                 raise FleetError(f"The deployment was rolled back: alarm {', '.join(alarms)} is in ALARM.")
             left = deadline - time.monotonic()
@@ -256,7 +255,7 @@ class Hosting:
     def _host(self, name: str, fleet: Fleet, deployment: Document) -> None:
         options = CaptureOptions.from_config(deployment["capture"])
         role = fleet.plan.variants[0].role  # SageMaker writes what it captures as the model
-        writer = CaptureWriter(client(self.service.stack, "s3", role), name, options) if options else None
+        writer = CaptureWriter(self.service.stack.client("s3", role), name, options) if options else None
         with self._lock:
             self._hosted[name] = Hosted(name, ((fleet, 1.0),), writer)
 

@@ -15,6 +15,7 @@ from localaws.sagemaker.channels import NoDataError
 from localaws.sagemaker.containers import ContainerError, ContainerSpec, remove_folder
 from localaws.sagemaker.failures import LastError, algorithm_error
 from localaws.sagemaker.images import Image, ImageRegistryError, UnknownImageError, find_image
+from localaws.sagemaker.job_documents import ACTIVE, announce
 from localaws.sagemaker.job_logs import JobLog
 from localaws.sagemaker.jobs import (
     INTERRUPTED,
@@ -25,8 +26,9 @@ from localaws.sagemaker.jobs import (
     run_containers,
     software,
 )
-from localaws.sagemaker.operations import now, public
+from localaws.sagemaker.operations import now
 from localaws.sagemaker.service import SageMakerService
+from localaws.sagemaker.signed_http import signed_http
 from localaws.sagemaker.transfers import TransferError, Transfers
 
 Document = dict[str, Any]
@@ -58,8 +60,7 @@ class JobRun(ABC):
         self.arn: str = self.document[f"{self.kind}Arn"]
         # A transform job has none of its own: it works under its model's.
         self.role: str | None = self.document.get("RoleArn") or self.document.get("_Role")
-        self.access = service.jobs.access(self.role)
-        clients = self.access.s3, self.access.s3_http
+        clients = service.stack.client("s3", self.role), signed_http(service.stack, self.role)
         self.transfers = Transfers(*clients, check=job.check)
         # Uploads at the end of a job that was stopped go on, so this one does not look at `job`.
         self.uploads = Transfers(*clients)
@@ -180,7 +181,7 @@ class JobRun(ABC):
     @contextmanager
     def _logs(self, hosts: list[str]) -> Iterator[dict[str, JobLog]]:
         started = int(now() * 1000)
-        client = self.access.logs
+        client = self.service.stack.client("logs", self.role)
         logs = {host: JobLog(client, self.log_group, f"{self.name}/{host}-{started}") for host in hosts}
         try:
             yield logs
@@ -207,20 +208,6 @@ def _state(document: Document) -> list[str]:
     return [value for key, value in sorted(document.items()) if key.endswith("Status")]
 
 
-def announce(service: SageMakerService, kind: str, document: Document) -> None:
-    """Tells of a job's new state; the event's detail is what Describe answers, its times in milliseconds."""
-    words = {
-        "TrainingJob": "Training Job",
-        "ProcessingJob": "Processing Job",
-        "TransformJob": "Transform Job",
-        "HyperParameterTuningJob": "HyperParameter Tuning Job",
-    }[kind]
-    detail = {
-        key: int(value * 1000) if key.endswith("Time") else value for key, value in public(document).items()
-    }
-    service.emit(f"SageMaker {words} State Change", [document[f"{kind}Arn"]], detail)
-
-
 def recover(service: SageMakerService, kind: str, end: Callable[[Document], None]) -> None:
     """Gives the jobs that an earlier process left unfinished their last state, and removes their folders."""
 
@@ -234,6 +221,6 @@ def recover(service: SageMakerService, kind: str, end: Callable[[Document], None
         end(document)
 
     for document in service.store.list(kind):
-        if document[f"{kind}Status"] in ("InProgress", "Stopping"):
+        if document[f"{kind}Status"] in ACTIVE:
             announce(service, kind, service.store.update(kind, document[f"{kind}Name"], change))
     remove_folder(service.stack.root / "jobs" / kind)

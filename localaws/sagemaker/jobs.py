@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from enum import Enum
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from localaws.sagemaker.containers import Container, ContainerSpec
-from localaws.sagemaker.signed_http import SignedHttp
-from localaws.sagemaker.transfers import WORKERS
 
 if TYPE_CHECKING:
     from localaws.stack import Stack
@@ -71,48 +69,15 @@ class Job:
             raise JobStoppedError(self.stop.value[0])
 
 
-class Access:
-    """AWS as a job's role reaches it; clients are made when they are first wanted."""
-
-    def __init__(self, stack: Stack, role: str | None) -> None:
-        self._stack = stack
-        self._role = role
-
-    @cached_property
-    def s3(self) -> Any:
-        return self._stack.client("s3", self._role)
-
-    @cached_property
-    def s3_http(self) -> SignedHttp:
-        return SignedHttp(self._stack, connections=4 * WORKERS, role=self._role)
-
-    @cached_property
-    def logs(self) -> Any:
-        return self._stack.client("logs", self._role)
-
-    @cached_property
-    def cloudwatch(self) -> Any:
-        return self._stack.client("cloudwatch", self._role)
-
-
 class Supervisor:
     """Runs each job in its own thread, and at most `slots` containers at once; the others wait in line."""
 
-    def __init__(self, stack: Stack, slots: int | None = None) -> None:
-        self._stack = stack
+    def __init__(self, slots: int | None = None) -> None:
         self._jobs: dict[str, tuple[Job, threading.Thread]] = {}
         self._lock = threading.Condition()
         self._slots = slots or max(2, (os.cpu_count() or 2) // 2)
         self._used = 0
         self._line: list[object] = []
-        self._access: dict[str | None, Access] = {}
-
-    def access(self, role: str | None) -> Access:
-        """What the role's jobs share."""
-        with self._lock:
-            if role not in self._access:
-                self._access[role] = Access(self._stack, role)
-            return self._access[role]
 
     def launch(self, key: str, work: Callable[[Job], None]) -> None:
         """Runs `work` in a thread; `key` (the job's ARN) is how `ask_to_stop` finds it."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from localaws.sagemaker.errors import ResourceInUseError, ValidationError
-from localaws.sagemaker.job_runs import Document, announce, recover
+from localaws.sagemaker import job_documents
+from localaws.sagemaker.errors import ValidationError
+from localaws.sagemaker.job_runs import Document, recover
 from localaws.sagemaker.jobs import Stop
-from localaws.sagemaker.operations import now, operation, page, public, tags_of
+from localaws.sagemaker.operations import now, operation, page, public
 from localaws.sagemaker.processing_run import KIND, ProcessingRun, end
 from localaws.sagemaker.service import SageMakerService, described
-from localaws.sagemaker.tags import drop_tags, set_tags
 
 _DAY = 86_400
 
@@ -35,15 +35,7 @@ def create_processing_job(service: SageMakerService, request: Document) -> Docum
         "CreationTime": moment,
         "LastModifiedTime": moment,
     }
-    with service.store.transaction():
-        if service.store.get(KIND, name):
-            raise ResourceInUseError(
-                "Processing job names must be unique within an AWS account and region, and a processing job "
-                f"with this name already exists ({arn})"
-            )
-        service.store.put(KIND, name, document)
-        set_tags(service, arn, tags_of(request))
-    announce(service, KIND, document)
+    job_documents.keep(service, KIND, document, request)
     service.jobs.launch(arn, lambda job: ProcessingRun(service, name, job).run())
     return {"ProcessingJobArn": arn}
 
@@ -55,20 +47,8 @@ def describe_processing_job(service: SageMakerService, request: Document) -> Doc
 
 @operation("StopProcessingJob")
 def stop_processing_job(service: SageMakerService, request: Document) -> Document:
-    name = request["ProcessingJobName"]
-    _find(service, name)
-
-    def change(document: Document) -> None:
-        status = document["ProcessingJobStatus"]
-        if status not in ("InProgress", "Stopping"):
-            raise ValidationError(
-                f"The request was rejected because the processing job is in status {status}."
-            )
-        document["ProcessingJobStatus"] = "Stopping"
-        document["LastModifiedTime"] = now()
-
-    document = service.store.update(KIND, name, change)
-    announce(service, KIND, document)
+    _find(service, request["ProcessingJobName"])
+    document = job_documents.stop(service, KIND, request["ProcessingJobName"])
     service.jobs.ask_to_stop(document["ProcessingJobArn"], Stop.USER)
     return {}
 
@@ -97,12 +77,7 @@ def list_processing_jobs(service: SageMakerService, request: Document) -> Docume
 
 @operation("DeleteProcessingJob")
 def delete_processing_job(service: SageMakerService, request: Document) -> Document:
-    document = _find(service, request["ProcessingJobName"])
-    if document["ProcessingJobStatus"] in ("InProgress", "Stopping"):
-        raise ResourceInUseError(f"{document['ProcessingJobArn']} is {document['ProcessingJobStatus']}.")
-    with service.store.transaction():
-        service.store.delete(KIND, document["ProcessingJobName"])
-        drop_tags(service, document["ProcessingJobArn"])
+    job_documents.forget(service, KIND, _find(service, request["ProcessingJobName"]))
     return {}
 
 

@@ -52,7 +52,7 @@ class SageMakerService:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.store = stack.store
-        self.jobs = Supervisor(stack)
+        self.jobs = Supervisor()
         self.listeners: list[Listener] = []
         self._modules = [importlib.import_module(name) for name in MODULES]
 

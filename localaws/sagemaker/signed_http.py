@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from localaws.identities import ADMINISTRATOR, access_key
 from localaws.stack import Stack
 
 _CHUNK = 1 << 20
+_CONNECTIONS = 16  # kept: four for each of four jobs
 
 
 class S3HttpError(Exception):
@@ -31,12 +33,12 @@ class S3HttpError(Exception):
 class SignedHttp:
     """Objects to files and back. Thread-safe; connections are kept."""
 
-    def __init__(self, stack: Stack, connections: int, role: str | None = None) -> None:
+    def __init__(self, stack: Stack, role: str | None) -> None:
         self._endpoint = stack.endpoint_url
         credentials = Credentials(access_key(role), ADMINISTRATOR)
         self._signer = S3SigV4Auth(credentials, "s3", stack.region)
         retries = urllib3.Retry(3, backoff_factor=0.1, status_forcelist=[500, 503], raise_on_status=False)
-        self._pool = urllib3.PoolManager(maxsize=connections, retries=retries)
+        self._pool = urllib3.PoolManager(maxsize=_CONNECTIONS, retries=retries)
 
     def get(self, bucket: str, key: str, path: Path) -> None:
         """Streams the object into the file. Raises S3HttpError."""
@@ -70,3 +72,9 @@ def _reason(response: urllib3.BaseHTTPResponse) -> str:
     text = response.read().decode("utf-8", "replace")
     found = [re.search(f"<{name}>(.*?)</{name}>", text, re.DOTALL) for name in ("Code", "Message")]
     return ": ".join(match.group(1) for match in found if match) or f"HTTP status {response.status}"
+
+
+@lru_cache(maxsize=64)
+def signed_http(stack: Stack, role: str | None) -> SignedHttp:
+    """The one that all of the role's jobs share."""
+    return SignedHttp(stack, role)

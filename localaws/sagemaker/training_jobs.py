@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from localaws.sagemaker.errors import ResourceInUseError, ValidationError
+from localaws.sagemaker import job_documents
+from localaws.sagemaker.errors import ValidationError
 from localaws.sagemaker.images import KNOWN, repository
-from localaws.sagemaker.job_runs import Document, announce, recover
+from localaws.sagemaker.job_runs import Document, recover
 from localaws.sagemaker.jobs import Stop
 from localaws.sagemaker.metrics import check_definitions
-from localaws.sagemaker.operations import now, operation, page, public, tags_of
+from localaws.sagemaker.operations import now, operation, page, public
 from localaws.sagemaker.service import SageMakerService, described
-from localaws.sagemaker.tags import drop_tags, set_tags
 from localaws.sagemaker.training_document import artifacts, end, enter
 from localaws.sagemaker.training_run import KIND, TrainingRun
 
@@ -50,15 +50,7 @@ def create(service: SageMakerService, request: Document, more: Document) -> Docu
         "ProfilingStatus": "Disabled",
     }
     enter(document, "Starting")
-    with service.store.transaction():
-        if service.store.get(KIND, name):
-            raise ResourceInUseError(
-                "Training job names must be unique within an AWS account and region, and a training job with "
-                f"this name already exists ({arn})"
-            )
-        service.store.put(KIND, name, document)
-        set_tags(service, arn, tags_of(request))
-    announce(service, KIND, document)
+    job_documents.keep(service, KIND, document, request)
     service.jobs.launch(arn, lambda job: TrainingRun(service, name, job).run())
     return {"TrainingJobArn": arn}
 
@@ -74,7 +66,7 @@ def update_training_job(service: SageMakerService, request: Document) -> Documen
     _find(service, name)
 
     def change(document: Document) -> None:
-        _refuse_unless_running(document)
+        job_documents.refuse_unless_active(KIND, document)
         for key, value in request.items():
             if isinstance(value, dict):
                 document[key] = {**document.get(key, {}), **value}
@@ -87,17 +79,10 @@ def update_training_job(service: SageMakerService, request: Document) -> Documen
 
 @operation("StopTrainingJob")
 def stop_training_job(service: SageMakerService, request: Document) -> Document:
-    name = request["TrainingJobName"]
-    _find(service, name)
-
-    def change(document: Document) -> None:
-        _refuse_unless_running(document)
-        document["TrainingJobStatus"] = "Stopping"
-        enter(document, "Stopping")
-        document["LastModifiedTime"] = now()
-
-    document = service.store.update(KIND, name, change)
-    announce(service, KIND, document)
+    _find(service, request["TrainingJobName"])
+    document = job_documents.stop(
+        service, KIND, request["TrainingJobName"], lambda document: enter(document, "Stopping")
+    )
     service.jobs.ask_to_stop(document["TrainingJobArn"], Stop.USER)
     return {}
 
@@ -125,12 +110,7 @@ def list_training_jobs(service: SageMakerService, request: Document) -> Document
 
 @operation("DeleteTrainingJob")
 def delete_training_job(service: SageMakerService, request: Document) -> Document:
-    document = _find(service, request["TrainingJobName"])
-    if document["TrainingJobStatus"] in ("InProgress", "Stopping"):
-        raise ResourceInUseError(f"{document['TrainingJobArn']} is {document['TrainingJobStatus']}.")
-    with service.store.transaction():
-        service.store.delete(KIND, document["TrainingJobName"])
-        drop_tags(service, document["TrainingJobArn"])
+    job_documents.forget(service, KIND, _find(service, request["TrainingJobName"]))
     return {}
 
 
@@ -139,12 +119,6 @@ def _find(service: SageMakerService, name: str) -> Document:
     if document is None:
         raise ValidationError("Requested resource not found.")
     return document
-
-
-def _refuse_unless_running(document: Document) -> None:
-    status = document["TrainingJobStatus"]
-    if status not in ("InProgress", "Stopping"):
-        raise ValidationError(f"The request was rejected because the training job is in status {status}.")
 
 
 def check(request: Document) -> None:

@@ -196,6 +196,6 @@ class TrainingRun(JobRun):
         if final := self.metrics.final():
             self.update(lambda document: document.update(FinalMetricDataList=final))
         try:
-            self.metrics.publish(self.access.cloudwatch)
+            self.metrics.publish(self.service.stack.client("cloudwatch", self.role))
         except (ClientError, BotoCoreError) as error:
             log.warning("%s: metrics not sent to CloudWatch: %s", self.arn, error)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from localaws.sagemaker.errors import ResourceInUseError, ValidationError
-from localaws.sagemaker.job_runs import Document, announce, recover
+from localaws.sagemaker import job_documents
+from localaws.sagemaker.errors import ValidationError
+from localaws.sagemaker.job_runs import Document, recover
 from localaws.sagemaker.jobs import Stop
 from localaws.sagemaker.models import find_model
-from localaws.sagemaker.operations import now, operation, page, public, tags_of
+from localaws.sagemaker.operations import now, operation, page, public
 from localaws.sagemaker.service import SageMakerService, described
-from localaws.sagemaker.tags import set_tags
 from localaws.sagemaker.transform_run import KIND, TransformRun, end
 
 _LARGEST_MB = 100
@@ -43,15 +43,7 @@ def create_transform_job(service: SageMakerService, request: Document) -> Docume
         "_Container": containers[0],
         "_Role": model.get("ExecutionRoleArn"),
     }
-    with service.store.transaction():
-        if service.store.get(KIND, name):
-            raise ResourceInUseError(
-                "Transform job names must be unique within an AWS account and region, and a transform job "
-                f"with this name already exists ({arn})"
-            )
-        service.store.put(KIND, name, document)
-        set_tags(service, arn, tags_of(request))
-    announce(service, KIND, document)
+    job_documents.keep(service, KIND, document, request)
     service.jobs.launch(arn, lambda job: TransformRun(service, name, job).run())
     return {"TransformJobArn": arn}
 
@@ -65,20 +57,8 @@ def describe_transform_job(service: SageMakerService, request: Document) -> Docu
 
 @operation("StopTransformJob")
 def stop_transform_job(service: SageMakerService, request: Document) -> Document:
-    name = request["TransformJobName"]
-    _find(service, name)
-
-    def change(document: Document) -> None:
-        status = document["TransformJobStatus"]
-        if status not in ("InProgress", "Stopping"):
-            raise ValidationError(
-                f"The request was rejected because the transform job is in status {status}."
-            )
-        document["TransformJobStatus"] = "Stopping"
-        document["LastModifiedTime"] = now()
-
-    document = service.store.update(KIND, name, change)
-    announce(service, KIND, document)
+    _find(service, request["TransformJobName"])
+    document = job_documents.stop(service, KIND, request["TransformJobName"])
     service.jobs.ask_to_stop(document["TransformJobArn"], Stop.USER)
     return {}
 

@@ -155,7 +155,7 @@ class TransformRun(JobRun):
     def _logs_of_instance(self) -> Iterator[tuple[JobLog, JobLog]]:
         """The container's log stream, and the one of what became of the data."""
         stream = f"{self.name}/{instance_id()}-{int(now() * 1000)}"
-        client = self.access.logs
+        client = self.service.stack.client("logs", self.role)
         logs = [JobLog(client, self.log_group, name) for name in (stream, f"{stream}/data-log")]
         try:
             yield logs[0], logs[1]

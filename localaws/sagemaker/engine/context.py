@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -47,7 +46,7 @@ class Context:
     def id(self) -> str:
         return self.arn.rpartition("/")[2]
 
-    @cached_property
+    @property
     def s3(self) -> Any:
         return self.service.stack.client("s3", self.role)
 

@@ -89,7 +89,7 @@ def _result(work: Work) -> Any:
     function = work.record["_Function"]
     settings = {"read_timeout": LAMBDA_TIMEOUT, "retries": {"max_attempts": 0, "mode": "standard"}}
     context = work.context
-    client = context.service.stack.client("lambda", context.role, **settings)
+    client = context.service.stack.new_client("lambda", context.role, **settings)
     try:
         answer = client.invoke(FunctionName=function, Payload=json.dumps(work.record["_Request"]).encode())
         payload = json.loads(answer["Payload"].read() or b"null")

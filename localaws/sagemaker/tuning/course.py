@@ -12,7 +12,7 @@ from typing import Any
 
 from localaws.sagemaker import training_jobs
 from localaws.sagemaker.errors import SageMakerError
-from localaws.sagemaker.job_runs import announce
+from localaws.sagemaker.job_documents import announce
 from localaws.sagemaker.jobs import Job
 from localaws.sagemaker.operations import now
 from localaws.sagemaker.service import SageMakerService

@@ -5,14 +5,12 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from localaws.sagemaker import training_jobs
-from localaws.sagemaker.errors import ResourceInUseError, ResourceNotFoundError, ValidationError
+from localaws.sagemaker import job_documents, training_jobs
+from localaws.sagemaker.errors import ResourceNotFoundError, ValidationError
 from localaws.sagemaker.images import ImageRegistryError, UnknownImageError, find_image
-from localaws.sagemaker.job_runs import announce
 from localaws.sagemaker.jobs import Stop
-from localaws.sagemaker.operations import now, operation, page, public, tags_of
+from localaws.sagemaker.operations import now, operation, page, public
 from localaws.sagemaker.service import SageMakerService, check, described
-from localaws.sagemaker.tags import drop_tags, set_tags
 from localaws.sagemaker.tuning import checks, trials
 from localaws.sagemaker.tuning.course import TuningRun
 from localaws.sagemaker.tuning.definitions import KIND, OBJECTIVE, budget, search_of, training_request
@@ -27,7 +25,7 @@ _VALUE = "FinalObjectiveMetricValue"
 def start(service: SageMakerService) -> None:
     """Goes on with what an earlier process left."""
     for document in service.store.list(KIND):
-        if document[_STATUS] in trials.ACTIVE:
+        if document[_STATUS] in job_documents.ACTIVE:
             _launch(service, document)
 
 
@@ -47,15 +45,7 @@ def create_tuning_job(service: SageMakerService, request: Document) -> Document:
     checks.check(request, _own_metrics(service, request))
     document = _document(request, arn)
     _check_training(document)
-    with service.store.transaction():
-        if service.store.get(KIND, name):
-            raise ResourceInUseError(
-                "Hyperparameter tuning job names must be unique within an AWS account and region, and a "
-                f"hyperparameter tuning job with this name already exists ({arn})"
-            )
-        service.store.put(KIND, name, document)
-        set_tags(service, arn, tags_of(request))
-    announce(service, KIND, document)
+    job_documents.keep(service, KIND, document, request)
     _launch(service, document)
     return {"HyperParameterTuningJobArn": arn}
 
@@ -113,17 +103,7 @@ def describe_tuning_job(service: SageMakerService, request: Document) -> Documen
 @operation("StopHyperParameterTuningJob")
 def stop_tuning_job(service: SageMakerService, request: Document) -> Document:
     _find(service, request[_NAME])
-
-    def change(document: Document) -> None:
-        if document[_STATUS] not in trials.ACTIVE:
-            raise ValidationError(
-                "The request was rejected because the hyperparameter tuning job is in status "
-                f"{document[_STATUS]}."
-            )
-        document[_STATUS] = "Stopping"
-        document["LastModifiedTime"] = now()
-
-    announce(service, KIND, service.store.update(KIND, request[_NAME], change))
+    job_documents.stop(service, KIND, request[_NAME])
     return {}
 
 
@@ -183,12 +163,7 @@ def list_training_jobs(service: SageMakerService, request: Document) -> Document
 @operation("DeleteHyperParameterTuningJob")
 def delete_tuning_job(service: SageMakerService, request: Document) -> Document:
     """Forgets the tuning job; its training jobs and their models stay."""
-    document = _find(service, request[_NAME])
-    if document[_STATUS] in trials.ACTIVE:
-        raise ResourceInUseError(f"{document['HyperParameterTuningJobArn']} is {document[_STATUS]}.")
-    with service.store.transaction():
-        service.store.delete(KIND, request[_NAME])
-        drop_tags(service, document["HyperParameterTuningJobArn"])
+    job_documents.forget(service, KIND, _find(service, request[_NAME]))
     return {}
 
 

@@ -45,8 +45,11 @@ class FakeStack(Stack):
 
     clients: dict[str, Any] = field(default_factory=dict, hash=False)
 
-    def client(self, service: str, _role: str | None = None, **_config: Any) -> Any:
+    def client(self, service: str, _role: str | None = None) -> Any:
         return self.clients[service]
+
+    def new_client(self, service: str, role: str | None = None, **_config: Any) -> Any:
+        return self.client(service, role)
 
 
 class KilledError(BaseException):

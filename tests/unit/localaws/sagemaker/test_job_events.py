@@ -1,6 +1,7 @@
 import pytest
 
-from localaws.sagemaker.job_runs import announce, recover
+from localaws.sagemaker.job_documents import announce
+from localaws.sagemaker.job_runs import recover
 from localaws.sagemaker.jobs import INTERRUPTED
 from localaws.sagemaker.processing_run import end
 from localaws.sagemaker.service import SageMakerService

@@ -9,7 +9,7 @@ from localaws.sagemaker.jobs import JobStoppedError, Stop, Supervisor
 
 @pytest.fixture
 def supervisor():
-    return Supervisor(None, slots=2)
+    return Supervisor(slots=2)
 
 
 def wait_until(predicate):
