@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import objects, sdk
+from pipeline import files, objects, sdk
 from pipeline.endpoints import unique_name
 
 if TYPE_CHECKING:
@@ -161,9 +161,8 @@ def job(
 
 def write(made: Job, folder: Path) -> list[Path]:
     """Writes the job's files and returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     for file, content in made.files().items():
-        (folder / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        files.write(folder / file, json.dumps(content, indent=2) + "\n")
     return [folder / file for file in made.files()]
 
 

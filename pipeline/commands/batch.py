@@ -157,12 +157,9 @@ def _follow(clients: Clients, run: BatchRun) -> None:
 def _write(out: Path, result: BatchResult) -> None:
     import json
 
-    part = out.with_name(f".{out.name}.part")  # a file of that name is a whole one
-    try:
-        part.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in result.results))
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    from pipeline import files
+
+    files.write(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in result.results))
 
 
 def _show(result: BatchResult, batch_size: int, out: Path | None, as_json: bool) -> None:

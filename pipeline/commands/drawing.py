@@ -157,7 +157,7 @@ def _error(step: Step) -> str:
 
 
 def _write(drawing: Drawing, out: Path | None) -> None:
-    """Whole or not at all: over an older drawing only once the new one is written."""
+    from pipeline import files
     from workflows.graph.svg import svg
 
     text = svg(drawing)
@@ -166,10 +166,5 @@ def _write(drawing: Drawing, out: Path | None) -> None:
         return
     if not out.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {out.parent}", param_hint="--out")
-    part = out.with_name(out.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    files.write(out, text)
     print(out)

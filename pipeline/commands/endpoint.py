@@ -217,11 +217,9 @@ def _shown(settings: Settings, path: Path | None, as_json: bool) -> Iterator[Cal
 def _write(path: Path | None, record: Record | None) -> None:
     if path is None or record is None:
         return
-    from pipeline import console
+    from pipeline import console, files
 
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(console.json_text(record.as_dict()) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    files.write(path, console.json_text(record.as_dict()) + "\n")
 
 
 def _content_type(image: Path) -> str:

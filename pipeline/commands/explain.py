@@ -55,7 +55,7 @@ def explain(
         raise typer.BadParameter("an endpoint gives answers and no gradients: use --method occlusion")
     settings, clients = connect(context)
     _require_library()
-    from pipeline import console, objects
+    from pipeline import console, files, objects
 
     # What a person may have mistyped is looked at before torch is loaded, which takes seconds.
     bodies = [objects.read_file_or_object(clients("s3"), image) for image in images]
@@ -77,7 +77,7 @@ def explain(
             found.append(maps.explain(model, image.rpartition("/")[2], pixels, methods, label))
         if not as_json:
             print(_line(found[-1]), flush=True)
-    _write(out, figure.draw(found))
+    files.write(out, figure.draw(found))
     if as_json:
         rows = [explanations.as_dict(explanation) for explanation in found]
         console.print_json({"model": what, "picture": str(out), "explanations": rows})
@@ -168,10 +168,3 @@ def _line(explanation: Explanation) -> str:
         for found in explanation.maps
     )
     return f"{explanation.name}\t{explanation.explained}\t{explanation.probability():.3f}\t{checks}"
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(content)
-    temporary.replace(path)

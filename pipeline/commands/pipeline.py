@@ -32,11 +32,12 @@ def definition(
 ) -> None:
     """Print the definition's JSON. Needs no credentials and no network."""
     settings = load_settings(context)
+    from pipeline import files
     from pipeline.definition import definition_json
 
     text = definition_json(settings)
     if output:
-        output.write_text(text, encoding="utf-8")
+        files.write(output, text)
     else:
         sys.stdout.write(text)
 
@@ -140,13 +141,13 @@ def tuning(
 ) -> None:
     """Show what a tuning job tried, the best first."""
     settings, clients = connect(context)
-    from pipeline import console, tuning
+    from pipeline import console, files, tuning
 
     found = tuning.describe(clients("sagemaker"), tuning.find(clients, settings, reference))
     if out:
         from pipeline.tuning_figure import draw
 
-        out.write_bytes(draw(found))
+        files.write(out, draw(found))
     if as_json:
         console.print_json(asdict(found) | {"trials": found.rows()})
         return

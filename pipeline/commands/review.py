@@ -41,13 +41,12 @@ def show(
 ) -> None:
     """Save the picture, draw it in a terminal, and print its probabilities."""
     settings, reviews = _reviews(context)
-    from pipeline import console, halfblocks
+    from pipeline import console, files, halfblocks
 
     found = reviews.find(item)
     picture = reviews.image(found)
-    out.mkdir(parents=True, exist_ok=True)
     path = out / f"{found.id}{Path(found.s3_key).suffix}"
-    path.write_bytes(picture)
+    files.write(path, picture)
     if console.console.is_terminal:
         print(halfblocks.drawing(picture))
     for name, probability in zip(settings.classes, found.inferences, strict=False):

@@ -10,7 +10,7 @@ import typer
 from pipeline.commands import drawing
 from pipeline.commands.context import Json, Yes, connect
 
-app = typer.Typer(no_args_is_help=True, help="The inference workflow: three Lambdas and a state machine.")
+app = typer.Typer(no_args_is_help=True, help="The inference workflow: for one image, and for many.")
 app.command("graph")(drawing.workflow_graph)
 app.command("history")(drawing.workflow_history)
 

@@ -123,7 +123,7 @@ def _cleared(out: Path, made: bool) -> Iterator[None]:
             with suppress(OSError):
                 print("interrupted: what the demo started and wrote is gone", file=sys.stderr)
         raise
-    except BaseException:
+    except Exception:
         _remove_results(out)
         raise
 
@@ -167,10 +167,3 @@ def interrupted_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(content)
-    temporary.replace(path)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import (
     console,
     endpoints,
+    files,
     inference,
     monitor,
     objects,
@@ -33,7 +34,6 @@ from pipeline.demo.place import (
     fresh_folder,
     interrupted_by_signals,
     local_aws,
-    write,
 )
 from pipeline.revision import code_revision
 from workflows import deploy as workflow_deploy
@@ -75,7 +75,7 @@ def run(data: str, out: Path) -> dict[str, Any]:
             "stages": stages.seconds,
             "total_seconds": round(time.monotonic() - begin, 3),
         }
-        write(out / SUMMARY, (json.dumps(summary, indent=2) + "\n").encode())
+        files.write(out / SUMMARY, json.dumps(summary, indent=2) + "\n")
     return summary
 
 
@@ -156,8 +156,8 @@ def _fetch_results(demo: Demo, package: PackageDetails, steps: list[StepState]) 
     if package.evaluation_uri is None:
         raise DemoError(f"the package {package.arn} has no evaluation")
     evaluation = objects.read(s3, package.evaluation_uri)
-    write(demo.out / "evaluation.json", evaluation)
-    write(demo.out / "samples.png", objects.read(s3, f"{statistics}/samples.png"))
+    files.write(demo.out / "evaluation.json", evaluation)
+    files.write(demo.out / "samples.png", objects.read(s3, f"{statistics}/samples.png"))
     return dict(json.loads(evaluation))
 
 

@@ -24,14 +24,7 @@ from pipeline.steps.training_job import training_job
 NAME = "TrainModel"
 # Where a container without a network finds its code: a channel, which SageMaker fills from outside.
 CODE = "/opt/ml/input/data/code/sourcedir.tar.gz"
-METRICS = (
-    "train:loss",
-    "train:accuracy",
-    "validation:loss",
-    "validation:accuracy",
-    "heldout:accuracy",
-    "heldout:loss",
-)
+METRICS = (*own_image.METRICS, "heldout:accuracy", "heldout:loss")
 
 
 def hyperparameters(context: StepContext) -> dict[str, Any]:
