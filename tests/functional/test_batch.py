@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from tests.functional.endpoints import BUCKET as MODELS
 from tests.functional.endpoints import Endpoints
 from tests.functional.test_workflow import BRIGHTNESS, picture
+from tests.functional.workflows import workflow_plan
 from workflows import batch
 from workflows.deploy import deploy
 from workflows.plan import WorkflowPlan
@@ -26,17 +28,7 @@ BUCKET = "batch-images"
 PLACE = "scones/inference/"
 
 
-def plan(**changes: Any) -> WorkflowPlan:
-    settings = {
-        "bucket": BUCKET,
-        "prefix": "scones",
-        "endpoint_name": "not-asked",
-        "threshold": 0.8,
-        "account": "123456789012",
-        "region": "us-east-1",
-        "name_prefix": "batch-test",
-    }
-    return WorkflowPlan(**settings | changes)
+plan = partial(workflow_plan, bucket=BUCKET, name_prefix="batch-test")
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 from tests.functional.endpoints import BUCKET as MODELS
 from tests.functional.endpoints import Endpoints
+from tests.functional.workflows import workflow_plan
 from workflows import run
 from workflows.deploy import deploy
 from workflows.plan import WorkflowPlan
@@ -28,18 +30,7 @@ def output_fn(prediction, accept): return str(prediction)
 """
 
 
-def plan(endpoint_name: str, **changes: Any) -> WorkflowPlan:
-    settings = {
-        "bucket": BUCKET,
-        "prefix": "scones",
-        "endpoint_name": endpoint_name,
-        "threshold": 0.8,
-        "account": "123456789012",
-        "region": "us-east-1",
-        "name_prefix": "review-test",
-        "review": True,
-    }
-    return WorkflowPlan(**settings | changes)
+plan = partial(workflow_plan, bucket=BUCKET, name_prefix="review-test", review=True)
 
 
 @pytest.fixture(scope="module")
