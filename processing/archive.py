@@ -8,7 +8,7 @@ https://www.cs.toronto.edu/~kriz/cifar.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import PurePosixPath
@@ -57,11 +57,14 @@ class Records:
         return Records(self.split, self.numbers[chosen], self.labels[chosen], self.pixels[chosen], names)
 
 
-def read_records(file: ForwardFile, archive: str, wanted: Collection[int]) -> Iterator[Records]:
-    """The records of both splits whose fine label is in `wanted`; `archive` is its name for messages.
+Take = Callable[[Records], None]
 
-    Raises `ArchiveContentError`, `tar_stream.TarError`, `plain_pickle.PickleContentError` or
-    `stream.CompressedDataError`.
+
+def read_records(file: ForwardFile, archive: str, wanted: Collection[int], take: Take) -> None:
+    """Hands over the records of both splits whose fine label is in `wanted`, while the rest streams by.
+
+    `archive` is its name for messages. Raises `ArchiveContentError`, `tar_stream.TarError`,
+    `plain_pickle.PickleContentError` or `stream.CompressedDataError`.
     """
     chosen = np.zeros(256, bool)
     chosen[list(wanted)] = True
@@ -74,7 +77,7 @@ def read_records(file: ForwardFile, archive: str, wanted: Collection[int]) -> It
         if base in seen:
             raise ArchiveContentError(f'{archive} holds "{base}" twice, the second as {member.name}')
         seen.add(base)
-        yield from read(member, chosen)
+        read(member, chosen, take)
     file.drain()
     _check_complete(archive, seen)
 
@@ -94,14 +97,30 @@ def _check_complete(archive: str, seen: set[str]) -> None:
         )
 
 
-def _read_python_split(member: Member, chosen: np.ndarray) -> Iterator[Records]:
+def _read_python_split(member: Member, chosen: np.ndarray, take: Take) -> None:
+    """Where labels and names stand before the data, as they do in the official archive, in one pass."""
+    tables = 0
+
     def choose(known: dict[Any, Any]) -> RowChoice | None:
-        """The wanted rows, where the labels stand before the data, as they do in the official archive."""
-        values = known.get(b"fine_labels", known.get("fine_labels"))
-        if values is None:
+        table = _string_keys(known, member)
+        if "fine_labels" not in table:
             return None
-        labels = _labels(values, member)
-        return RowChoice(np.flatnonzero(chosen[labels]), len(labels), PIXEL_BYTES)
+        labels = _labels(table["fine_labels"], member)
+        rows = np.flatnonzero(chosen[labels])
+        if "filenames" not in table:
+            return RowChoice(rows, len(labels), PIXEL_BYTES)
+        names = _file_names(table["filenames"], member, len(labels))
+
+        def hand_over(before: int, content: np.ndarray) -> None:
+            nonlocal tables
+            tables += before == 0
+            if tables > 1:
+                raise ArchiveContentError(
+                    f"{member.name} holds more than one table of {len(labels):,} images"
+                )
+            take(_records(member, rows[before : before + len(content)], labels, content, names))
+
+        return RowChoice(rows, len(labels), PIXEL_BYTES, hand_over)
 
     table = _string_keys(plain_pickle.load(member, member.size, member.name, choose), member)
     missing = {"data", "fine_labels"} - table.keys()
@@ -110,16 +129,25 @@ def _read_python_split(member: Member, chosen: np.ndarray) -> Iterator[Records]:
     labels = _labels(table["fine_labels"], member)
     rows = np.flatnonzero(chosen[labels])
     images, pixels = _pixels(table["data"], rows, member)
-    names = _file_names(table.get("filenames"), member)
-    for what, length in (("labels", len(labels)), ("file names", images if names is None else len(names))):
-        if length != images:
-            raise ArchiveContentError(f"{member.name} has {images:,} images and {length:,} {what}")
-    yield Records(
-        split=PurePosixPath(member.name).name,
+    if len(labels) != images:
+        raise ArchiveContentError(f"{member.name} has {images:,} images and {len(labels):,} labels")
+    names = _file_names(table.get("filenames"), member, images)
+    if not tables:
+        take(_records(member, rows, labels, pixels, names))
+    elif not isinstance(table["data"], PickedRows):
+        raise ArchiveContentError(f"{member.name}: {images:,} images are not in its data")
+
+
+def _records(
+    member: Member, rows: np.ndarray, labels: np.ndarray, pixels: np.ndarray, names: list[bytes | str] | None
+) -> Records:
+    """`rows` of the split and their `pixels`; labels and names are of the whole split."""
+    return Records(
+        split=PurePosixPath(member.name).stem,
         numbers=rows,
         labels=labels[rows],
         pixels=pixels.reshape(-1, CHANNELS, IMAGE_SIDE, IMAGE_SIDE),
-        names=None if names is None else [names[row] for row in rows],
+        names=None if names is None else [_text(names[row]) for row in rows],
     )
 
 
@@ -157,15 +185,26 @@ def _label_error(member: Member, number: int, value: Any) -> ArchiveContentError
     )
 
 
-def _file_names(values: Any, member: Member) -> list[str] | None:
+def _file_names(values: Any, member: Member, images: int) -> list[bytes | str] | None:
     if values is None:
         return None
-    if not isinstance(values, list) or not all(isinstance(value, (bytes, str)) for value in values):
-        raise ArchiveContentError(f"{member.name}: filenames is not a list of names")
-    return [value.decode("latin-1") if isinstance(value, bytes) else value for value in values]
+    names = _names(values, "filenames", member)
+    if len(names) != images:
+        raise ArchiveContentError(f"{member.name} has {images:,} images and {len(names):,} file names")
+    return names
 
 
-def _read_binary_split(member: Member, chosen: np.ndarray) -> Iterator[Records]:
+def _names(values: Any, what: str, member: Member) -> list[bytes | str]:
+    if not isinstance(values, list) or not set(map(type, values)) <= {bytes, str}:
+        raise ArchiveContentError(f"{member.name}: {what} is not a list of names")
+    return values
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode("latin-1") if isinstance(name, bytes) else name
+
+
+def _read_binary_split(member: Member, chosen: np.ndarray, take: Take) -> None:
     if member.size % BINARY_RECORD_BYTES:
         raise ArchiveContentError(
             f"{member.name} has {member.size:,} bytes: "
@@ -181,26 +220,27 @@ def _read_binary_split(member: Member, chosen: np.ndarray) -> Iterator[Records]:
             row = int(labels.argmax())
             raise _label_error(member, first + row, int(labels[row]))
         rows = np.flatnonzero(chosen[labels])
-        yield Records(
-            split=PurePosixPath(member.name).stem,
-            numbers=first + rows,
-            labels=labels[rows],
-            pixels=table[rows, 2:].reshape(-1, CHANNELS, IMAGE_SIDE, IMAGE_SIDE),
-            names=None,
+        take(
+            Records(
+                split=PurePosixPath(member.name).stem,
+                numbers=first + rows,
+                labels=labels[rows],
+                pixels=table[rows, 2:].reshape(-1, CHANNELS, IMAGE_SIDE, IMAGE_SIDE),
+                names=None,
+            )
         )
 
 
-def _check_python_names(member: Member, _: np.ndarray) -> Iterator[Records]:
+def _check_python_names(member: Member, _chosen: np.ndarray, _take: Take) -> None:
     _check_names_size(member)
     table = _string_keys(plain_pickle.load(member, member.size, member.name), member)
-    _check_names(_file_names(table.get("fine_label_names"), member), member)
-    return iter(())
+    names = _names(table.get("fine_label_names", []), "fine_label_names", member)
+    _check_names(list(map(_text, names)), member)
 
 
-def _check_binary_names(member: Member, _: np.ndarray) -> Iterator[Records]:
+def _check_binary_names(member: Member, _chosen: np.ndarray, _take: Take) -> None:
     _check_names_size(member)
     _check_names(member.read(member.size).decode("latin-1").split(), member)
-    return iter(())
 
 
 def _check_names_size(member: Member) -> None:
@@ -208,12 +248,12 @@ def _check_names_size(member: Member) -> None:
         raise ArchiveContentError(f"{member.name} claims {member.size:,} bytes for 100 names")
 
 
-def _check_names(names: list[str] | None, member: Member) -> None:
-    if names is None or tuple(names) != FINE_LABEL_NAMES:
+def _check_names(names: list[str], member: Member) -> None:
+    if tuple(names) != FINE_LABEL_NAMES:
         raise ArchiveContentError(f"{member.name} does not list CIFAR-100's 100 fine labels")
 
 
-_Read = Callable[[Member, np.ndarray], Iterator[Records]]
+_Read = Callable[[Member, np.ndarray, Take], None]
 
 _READERS: dict[str, _Read] = {
     "train": _read_python_split,

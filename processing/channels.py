@@ -12,6 +12,7 @@ from processing.contact_sheet import Row, Tile
 from processing.describe import ChannelStatistics
 from processing.images import LabelledImage
 from processing.instances import WHOLE, Share
+from processing.png import encode
 from processing.recordio import record
 
 MANIFEST = "manifest.jsonl"
@@ -68,7 +69,7 @@ class ChannelWriter:
         mine = self._share.has(image.file)
         if not mine and self._recordio is None:
             return
-        png = image.png()
+        png = encode(image.pixels)
         if mine:
             (self._folder / image.file).write_bytes(png)
         if self._recordio:

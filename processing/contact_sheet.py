@@ -49,5 +49,5 @@ def sheet_png(rows: Sequence[Row], cell_width: int = CELL) -> bytes:
             for line, text in enumerate(tile.caption):
                 draw.text((left, top + LINE + CELL + line * LINE), text, INK, font)
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
+    sheet.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

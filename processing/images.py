@@ -1,9 +1,8 @@
-"""Images as files: size, PNG, and what the manifest says about each."""
+"""A channel's images: their size, and what the manifest says about each."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,11 +28,6 @@ class LabelledImage:
     source_record: int
     source_name: str | None
     pixels: np.ndarray
-
-    def png(self) -> bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(self.pixels).save(buffer, "PNG")
-        return buffer.getvalue()
 
     def manifest_line(self) -> dict[str, str | int | None]:
         height, width, _ = self.pixels.shape

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from processing import images
-from processing.archive import ArchiveContentError, Records, read_records
+from processing.archive import ArchiveContentError, Records, Take, read_records
 from processing.cache import ArchiveCache
 from processing.channels import ChannelWriter, is_channel
 from processing.cifar100 import CHANNEL_OF_SPLIT, FINE_LABEL_NAMES, IMAGE_SIDE, parse_classes
@@ -111,7 +111,8 @@ def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
         }
         labels = _label_of_fine(options.classes)
         others = OtherClasses()
-        for read in _records(fetch, FINE_LABEL_NAMES if options.pretrain else options.classes):
+
+        def take(read: Records) -> None:
             chosen = labels[read.labels] >= 0
             records = read.where(chosen)
             writers[records.split].add(
@@ -120,6 +121,8 @@ def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
             if options.pretrain and read.split == "train":
                 rest = read.where(~chosen)
                 others.add(rest.labels, _resized(rest, options))
+
+        _read(fetch, FINE_LABEL_NAMES if options.pretrain else options.classes, take)
         for split, writer in writers.items():
             _check_every_class(fetch.name, split, writer)
             writer.finish()
@@ -138,11 +141,11 @@ def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
     return statistics
 
 
-def _records(fetch: Fetch, classes: Sequence[str]) -> Iterator[Records]:
+def _read(fetch: Fetch, classes: Sequence[str], take: Take) -> None:
     wanted = [FINE_LABEL_NAMES.index(name) for name in classes]
     pieces = in_background(gunzip(in_background(fetch.chunks()), fetch.name))
     with ForwardFile(pieces) as file:
-        yield from read_records(file, fetch.name, wanted)
+        read_records(file, fetch.name, wanted, take)
 
 
 def _label_of_fine(classes: Sequence[str]) -> np.ndarray:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 SEGMENT = 1 << 15
+ROWS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class RowChoice:
-    """Which rows to keep of a table of `count` rows of `width` bytes; `numbers` is int64, ascending."""
+    """Which rows to keep of a table of `count` rows of `width` bytes; `numbers` is int64, ascending.
+
+    `take` gets them while the rest of the table streams by: how many came before, and uint8 [n, width].
+    """
 
     numbers: np.ndarray
     count: int
     width: int
+    take: Callable[[int, np.ndarray], None] = field(default=lambda _before, _rows: None, compare=False)
 
     @property
     def size(self) -> int:
@@ -37,7 +42,7 @@ def pick_from_bytes(pieces: Iterable[bytes], choice: RowChoice) -> PickedRows:
     width, starts = choice.width, (choice.numbers * choice.width).tolist()
     content = np.empty((len(starts), width), np.uint8)
     flat = content.reshape(-1)
-    begin = row = 0
+    begin = row = taken = 0
     for piece in pieces:
         view = np.frombuffer(piece, np.uint8)
         end = begin + len(view)
@@ -49,6 +54,10 @@ def pick_from_bytes(pieces: Iterable[bytes], choice: RowChoice) -> PickedRows:
                 break
             row += 1
         begin = end
+        if row - taken >= ROWS_AT_ONCE:
+            choice.take(taken, content[taken:row])
+            taken = row
+    choice.take(taken, content[taken:])
     return PickedRows(choice, content)
 
 
@@ -76,8 +85,10 @@ def pick_from_latin1(pieces: Iterable[bytes], choice: RowChoice) -> PickedRows:
         begin = end
     if begin != choice.size:
         raise ValueError(f"{begin} characters for {choice.size} bytes")
-    kept = b"".join(content.decode("utf-8").encode("latin-1") for content in encoded)
-    return PickedRows(choice, np.frombuffer(kept, np.uint8).reshape(len(starts), choice.width))
+    kept = b"".join(text.decode("utf-8").encode("latin-1") for text in encoded)
+    content = np.frombuffer(kept, np.uint8).reshape(len(starts), choice.width)
+    choice.take(0, content)
+    return PickedRows(choice, content)
 
 
 def _segments(pieces: Iterable[bytes]) -> Iterable[bytes]:

@@ -14,15 +14,8 @@ from contextlib import closing
 from types import TracebackType
 from typing import Any
 
+from processing.deflate import deflate
 from processing.job import JobError
-
-_deflate: Any = zlib
-try:  # twice zlib's speed, where it is installed
-    from isal import isal_zlib
-except ImportError:
-    pass
-else:
-    _deflate = isal_zlib
 
 OUTPUT_CHUNK = 1 << 20
 QUEUED_CHUNKS = 4
@@ -54,10 +47,10 @@ def gunzip(chunks: Iterable[bytes], name: str) -> Generator[bytes, None, None]:
                 data = data.lstrip(b"\0")  # padding after the last member
                 if not data:
                     break
-                decoder = _deflate.decompressobj(wbits=GZIP_WBITS)
+                decoder = deflate.decompressobj(wbits=GZIP_WBITS)
             try:
                 piece = decoder.decompress(data, OUTPUT_CHUNK)
-            except _deflate.error:
+            except deflate.error:
                 raise CompressedDataError(f"{name} is damaged near its byte {read - len(data):,}") from None
             unpacked += len(piece)
             if unpacked > MAX_UNPACKED_BYTES:

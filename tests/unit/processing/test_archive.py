@@ -29,8 +29,9 @@ def read(path, wanted=WANTED, size=1 << 16):
     """All records of each split, batches joined."""
     found = {}
     with ForwardFile(in_background(gunzip(pieces(path.read_bytes(), size), path.name))) as file:
-        for records in read_records(file, path.name, wanted):
-            found.setdefault(records.split, []).append(records)
+        read_records(
+            file, path.name, wanted, lambda records: found.setdefault(records.split, []).append(records)
+        )
     return {
         split: (
             np.concatenate([batch.numbers for batch in batches]),
@@ -55,8 +56,48 @@ def test_gives_the_wanted_records(archives, train, test, version, size):
 
 def test_the_python_version_has_names(archives, train):
     with ForwardFile(gunzip(pieces(archives["python"].read_bytes(), 999), "x")) as file:
-        first = next(read_records(file, "x", [99]))
+        read = []
+        read_records(file, "x", [99], read.append)
+    first = read[0]
     assert first.names == [train.names[row] for row in first.numbers]
+
+
+def big_table(**entries):
+    """A split's pickle with enough images for its data to stream by."""
+    labels = [n % 100 for n in range(600)]
+    names = [f"{n}.png".encode() for n in range(600)]
+    return pack.dump({"filenames": names, "fine_labels": labels, **entries})
+
+
+TABLE = np.random.default_rng(3).integers(0, 256, (600, 3072), dtype=np.uint8)
+
+
+def test_rows_are_handed_over_before_the_data_ends(make_archive):
+    """The tar is cut in the middle of the data: what stood before the cut has come by then."""
+    content = make_archive(("train", big_table(data=TABLE))).read_bytes()
+    taken = []
+    with (
+        ForwardFile(iter([gzip.decompress(content)[:1_500_000]])) as file,
+        pytest.raises(TarError, match="ends"),
+    ):
+        read_records(file, "x", range(100), taken.append)
+    numbers = np.concatenate([records.numbers for records in taken])
+    assert numbers.tolist() == list(range(len(numbers)))
+    assert all(records.names == [f"{n}.png" for n in records.numbers] for records in taken)
+
+
+@pytest.mark.parametrize(
+    ("entries", "sentence"),
+    [
+        ({"other": TABLE, "data": TABLE}, "more than one table of 600 images"),
+        ({"other": TABLE, "data": TABLE[:300]}, "300 images and 600 labels"),
+        ({"data": TABLE[:599]}, "599 images and 600 labels"),
+    ],
+)
+def test_a_second_table_is_not_taken_for_the_images(make_archive, entries, sentence):
+    content = big_table(**entries)
+    with pytest.raises(ArchiveContentError, match=sentence):
+        read(make_archive(("train", content), ("test", content)))
 
 
 def test_members_in_any_order_and_without_folder(make_archive, members, archives):
