@@ -25,8 +25,25 @@ def flip(images: Tensor, generator: Generator) -> Tensor:
     return torch.where(chosen[:, None, None, None].to(images.device), images.flip(3), images)
 
 
+def shift(images: Tensor, pixels: int, generator: Generator) -> Tensor:
+    """Moves each image by up to so many whole pixels each way; the edge mirrors what lies within it.
+
+    Whole pixels, since anything between them blurs, and the images that are asked about are sharp.
+    """
+    if pixels <= 0:
+        return images
+    count, _, height, width = images.shape
+    top, left = torch.randint(0, 2 * pixels + 1, (2, count), generator=generator)
+    rows = (top[:, None] + torch.arange(height))[:, None, :, None].to(images.device)
+    columns = (left[:, None] + torch.arange(width))[:, None, None, :].to(images.device)
+    padded = functional.pad(images, (pixels, pixels, pixels, pixels), mode="reflect")
+    image = torch.arange(count, device=images.device)[:, None, None, None]
+    channel = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
+    return padded[image, channel, rows, columns]
+
+
 def affine(images: Tensor, strength: float, generator: Generator, size: Sequence[int]) -> Tensor:
-    """Rotation up to 15 degrees, scale 0.85..1.18, shear and shift up to 1/8 of the side, at strength 1.
+    """Rotation up to 15 degrees, scale 0.85..1.18, shear and offset up to 1/8 of the side, at strength 1.
 
     What comes out has `size` (height, width): resizing costs nothing where an image is resampled anyway.
     """
@@ -49,6 +66,18 @@ def affine(images: Tensor, strength: float, generator: Generator, size: Sequence
     )
 
 
+def grey(images: Tensor) -> Tensor:
+    """Brightness alone, [N, 1, H, W]."""
+    weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
+    return (images * weights).sum(1, keepdim=True)
+
+
+def greyscale(images: Tensor, share: float, generator: Generator) -> Tensor:
+    """Takes the colours away from that share of the images."""
+    chosen = torch.rand(len(images), generator=generator) < share
+    return torch.where(chosen[:, None, None, None].to(images.device), grey(images), images)
+
+
 def colour(images: Tensor, strength: float, generator: Generator) -> Tensor:
     """Brightness, contrast and saturation by factors of up to 1.4 or down to 0.6, at strength 1."""
     count = len(images)
@@ -59,9 +88,8 @@ def colour(images: Tensor, strength: float, generator: Generator) -> Tensor:
     images = images * factor()
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = mean + (images - mean) * factor()
-    weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
-    grey = (images * weights).sum(1, keepdim=True)
-    return (grey + (images - grey) * factor()).clamp_(0, 1)
+    greys = grey(images)
+    return (greys + (images - greys) * factor()).clamp_(0, 1)
 
 
 def cutout(images: Tensor, size: int, generator: Generator) -> Tensor:
@@ -76,21 +104,44 @@ def cutout(images: Tensor, size: int, generator: Generator) -> Tensor:
     return images.masked_fill(hole.to(images.device), 0.5)
 
 
+def cutmix(images: Tensor, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Puts a rectangle of another image of the batch into each; targets [N, classes] mix by area.
+
+    (Yun et al., 2019, arXiv:1905.04899.) The share that an image keeps is uniform in 0..1.
+    """
+    count, _, height, width = images.shape
+    side = (1 - torch.rand(1, generator=generator).item()) ** 0.5
+    rows, columns = int(height * side), int(width * side)
+    top = int(torch.randint(0, height - rows + 1, (1,), generator=generator))
+    left = int(torch.randint(0, width - columns + 1, (1,), generator=generator))
+    others = torch.randperm(count, generator=generator)
+    place = (slice(None), slice(None), slice(top, top + rows), slice(left, left + columns))
+    mixed = images.clone()
+    mixed[place] = images[others.to(images.device)][place]
+    kept = 1 - rows * columns / (height * width)
+    return mixed, targets * kept + targets[others.to(targets.device)] * (1 - kept)
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """The changes of a training batch, each with its strength."""
 
     flip: bool = True
-    affine: float = 0.2
+    shift: float = 0.1
+    affine: float = 0.0
     colour: float = 0.5
+    greyscale: float = 0.2
     cutout: float = 0.125
 
     def __call__(self, images: Tensor, generator: Generator, size: Sequence[int]) -> Tensor:
         """The images, changed and of `size` (height, width)."""
         if self.flip:
             images = flip(images, generator)
+        images = shift(images, round(min(images.shape[2:]) * self.shift), generator)
         if self.affine or tuple(size) != images.shape[2:]:
             images = affine(images, self.affine, generator, size)
         if self.colour:
             images = colour(images, self.colour, generator)
+        if self.greyscale:
+            images = greyscale(images, self.greyscale, generator)
         return cutout(images, round(images.shape[-1] * self.cutout), generator)

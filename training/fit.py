@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
-    from training.augment import Augmentation
+    from training.augment import Augmentation, cutmix
     from training.data import Channel
     from training.model import MINIMUM_SIDE, Network, logits
     from training.muon import Muon
     from training.recipe import Recipe
 else:
-    from augment import Augmentation
+    from augment import Augmentation, cutmix
     from data import Channel
     from model import MINIMUM_SIDE, Network, logits
     from muon import Muon
@@ -177,8 +177,10 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.augment = Augmentation(
             flip=recipe.flip,
+            shift=min(recipe.shift * recipe.augmentation, 0.5),
             affine=recipe.affine * recipe.augmentation,
             colour=recipe.colour * recipe.augmentation,
+            greyscale=min(recipe.greyscale * recipe.augmentation, 1.0),
             cutout=min(recipe.cutout * recipe.augmentation, 1.0),
         )
         self.batch_size = min(recipe.batch_size, len(train))
@@ -230,6 +232,8 @@ class Trainer:
         pixels = self.train.images[indices].float() / 255
         targets = functional.one_hot(self.train.labels[indices], self.classes).float()
         pixels = self.augment(pixels, self.generator, self._size(*pixels.shape[2:]))
+        if torch.rand(1, generator=self.generator).item() < self.recipe.cutmix * self.recipe.augmentation:
+            pixels, targets = cutmix(pixels, targets, self.generator)
         return pixels.to(self.device, memory_format=torch.channels_last), targets.to(self.device)
 
     def _learn(self, pixels: Tensor, targets: Tensor) -> tuple[float, int]:

@@ -37,12 +37,19 @@ class Recipe:
         32, "channels of the first stage; the others have four times as many", low=1, high=1024
     )
     whitening: bool = _option(True, "compute the first layer from the images' patches instead of training it")
-    augmentation: float = _option(1.0, "multiplies the strength of affine, colour and cutout", high=4)
+    augmentation: float = _option(
+        1.0, "multiplies shift, affine, colour, greyscale, cutout and cutmix", high=4
+    )
     flip: bool = _option(True, "mirror half of the training images")
-    affine: float = _option(0.2, "strength of rotation, scaling, shear and shift; 0: none", high=4)
+    shift: float = _option(
+        0.1, "how far images are moved by whole pixels, as a share of the side; 0: not at all", high=0.5
+    )
+    affine: float = _option(0.0, "strength of rotation, scaling and shear, which blur; 0: none", high=4)
     colour: float = _option(
         0.5, "strength of changes of brightness, contrast and saturation; 0: none", high=2
     )
+    greyscale: float = _option(0.2, "share of the training images whose colours are taken away", high=1)
+    cutmix: float = _option(0.5, "share of the batches in which each image gets a part of another", high=1)
     cutout: float = _option(0.125, "side of the greyed-out square as a share of the image's; 0: none", high=1)
     small_share: float = _option(0.6, "share of the run at its beginning in which images are small", high=1)
     small_side: float = _option(0.75, "side of the small images as a share of the full one", low=0.1, high=1)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from training.augment import Augmentation, affine, colour, cutout, flip
+from training.augment import Augmentation, affine, colour, cutmix, cutout, flip, greyscale, shift
 
-OFF = Augmentation(flip=False, affine=0, colour=0, cutout=0)
+OFF = Augmentation(flip=False, shift=0, affine=0, colour=0, greyscale=0, cutout=0)
 
 
 def images(count: int = 64) -> torch.Tensor:
@@ -46,6 +46,23 @@ def test_flip_mirrors_about_half():
     assert 400 < mirrored.sum() < 600
 
 
+def test_shift_moves_by_whole_pixels_and_mirrors_at_the_edge():
+    given = images(200)
+    moved = shift(given, 2, seeded())
+    padded = functional.pad(given, (2, 2, 2, 2), mode="reflect")
+    places = set()
+    for image, around in zip(moved, padded, strict=True):
+        found = [
+            (top, left)
+            for top in range(5)
+            for left in range(5)
+            if torch.equal(image, around[:, top : top + 16, left : left + 16])
+        ]
+        assert len(found) == 1
+        places.update(found)
+    assert len(places) == 25
+
+
 def test_no_affine_change_is_the_identity():
     torch.testing.assert_close(affine(images(), 0.0, seeded(), (16, 16)), images(), atol=1e-5, rtol=0)
     torch.testing.assert_close(colour(images(), 0.0, seeded()), images(), atol=1e-5, rtol=0)
@@ -69,3 +86,29 @@ def test_cutout_greys_out_one_square_at_most():
     assert holes.max() == 16
     assert holes.min() >= 4
     assert torch.equal(changed[:, 0], changed[:, 2])
+
+
+def test_greyscale_takes_the_colours_of_its_share_and_leaves_the_rest():
+    changed = greyscale(images(1000), 0.2, seeded())
+    grey = (changed == changed[:, :1]).all(dim=(1, 2, 3))
+    same = (changed == images(1000)).all(dim=(1, 2, 3))
+    assert (grey ^ same).all()
+    assert 150 < grey.sum() < 250
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    torch.testing.assert_close(changed[grey][:, :1], (images(1000)[grey] * weights).sum(1, keepdim=True))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_cutmix_mixes_targets_by_the_area_that_is_replaced(seed: int):
+    """Each image is of one colour, its own: what an image shows can be counted."""
+    colours = torch.arange(8.0).view(8, 1, 1, 1).expand(8, 3, 12, 10).contiguous()
+    mixed, targets = cutmix(colours, torch.eye(8), seeded(seed))
+    for number, (image, target) in enumerate(zip(mixed, targets, strict=True)):
+        shares = torch.stack([(image[0] == colour).float().mean() for colour in range(8)])
+        torch.testing.assert_close(shares, target)
+        assert (image == image[0]).all()
+        foreign = (image[0] != number).nonzero()
+        if len(foreign):  # one rectangle
+            sides = foreign.amax(0) - foreign.amin(0) + 1
+            assert sides.prod() == len(foreign)
+    assert colours.equal(torch.arange(8.0).view(8, 1, 1, 1).expand(8, 3, 12, 10))
