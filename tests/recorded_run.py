@@ -22,9 +22,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from localaws import control
-from pipeline import clients, deployment, endpoints, runs
+from pipeline import archives, clients, deployment, endpoints, runs
 from pipeline.cli import app
-from pipeline.demo import archive
 from pipeline.settings import load
 
 RECORDING = Path(__file__).parent / "recordings" / "calls.json"
@@ -121,7 +120,7 @@ class Run:
         self.settings = load()
         with self.as_role("scones-operator"):
             s3 = clients.connect(self.settings)("s3")
-            provided = archive.provide(s3, self.settings, archive.SYNTHETIC, self.folder)
+            provided = archives.provide(s3, self.settings, archives.SYNTHETIC, self.folder)
         os.environ["SCONES_DATA_SOURCE"] = provided.source
 
     def _pipeline(self) -> None:

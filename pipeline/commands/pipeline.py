@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,16 +65,30 @@ def start(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A pipeline parameter, such as Epochs=12."),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARCHIVE",
+            help="cifar100, a URL, a file, which is uploaded, or synthetic for drawn images.",
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="A display name for the execution.")] = None,
     watching: Annotated[bool, typer.Option("--watch", help="Watch it until it ends.")] = False,
     as_json: Json = False,
 ) -> None:
     """Start an execution and print its ARN."""
     given = dict(_assignment(text) for text in parameters or [])
+    if data is not None and "DataSource" in given:
+        raise typer.BadParameter("--data and --set DataSource=… say the same: give one of them")
     settings, clients = connect(context)
-    from pipeline import console, runs
+    from pipeline import archives, console, runs
     from pipeline.revision import code_revision
 
+    if data is not None:
+        archives.kind_of(data)  # what is no archive, or has no pipeline, is told before anything is uploaded
+        runs.executions(clients, settings, limit=1)
+        with TemporaryDirectory(prefix="scones-archive-") as folder:
+            given["DataSource"] = archives.provide(clients("s3"), settings, data, Path(folder)).source
     revision = code_revision()
     defaults = {"CodeRevision": revision} if revision else {}
     arn = runs.start(clients, settings, defaults | given, name)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import (
+    archives,
     console,
     endpoints,
     files,
@@ -25,7 +26,7 @@ from pipeline import (
     thresholds,
 )
 from pipeline import settings as settings_module
-from pipeline.demo import archive, images
+from pipeline.demo import images
 from pipeline.demo.place import (
     STATE,
     SUMMARY,
@@ -65,7 +66,7 @@ def run(data: str, out: Path) -> dict[str, Any]:
     leaves no files either; one that failed leaves the state of the local AWS with its logs.
     """
     begin = time.monotonic()
-    archive.kind_of(data)  # a slip is told before anything starts
+    archives.kind_of(data)  # a slip is told before anything starts
     stages = Stages()
     settings = _settings(data, out)
     with interrupted_by_signals(), fresh_folder(out):
@@ -82,7 +83,7 @@ def run(data: str, out: Path) -> dict[str, Any]:
 def _settings(data: str, out: Path) -> Settings:
     """A person's own settings, in the demo's own local AWS. Drawn images need no more than a fast look."""
     settings = settings_module.load(target="local", state_dir=out / STATE)
-    if data != archive.SYNTHETIC or "preset" in settings.model_fields_set:
+    if data != archives.SYNTHETIC or "preset" in settings.model_fields_set:
         return settings
     return settings_module.load(target="local", state_dir=out / STATE, preset="fast")
 
@@ -120,11 +121,11 @@ def _workflow(demo: Demo, data: str) -> dict[str, Any]:
     }
 
 
-def _provide_data(demo: Demo, data: str) -> archive.Archive:
+def _provide_data(demo: Demo, data: str) -> archives.Archive:
     with demo.stages("data"):
         s3 = demo.clients("s3")
         runs.ensure_bucket(s3, demo.settings)
-        return archive.provide(s3, demo.settings, data, demo.out)
+        return archives.provide(s3, demo.settings, data, demo.out)
 
 
 def _run_pipeline(demo: Demo, source: str) -> tuple[str, list[StepState]]:

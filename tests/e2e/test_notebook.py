@@ -8,8 +8,7 @@ import pytest
 from nbclient import NotebookClient
 
 from localaws import control
-from pipeline import clients, runs
-from pipeline.demo import archive as demo_archive
+from pipeline import archives, clients, runs
 from pipeline.settings import load
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +36,7 @@ def aws(tmp_path, monkeypatch):
     settings = load()
     made = clients.connect(settings)
     runs.ensure_bucket(made("s3"), settings)
-    archive = demo_archive.provide(made("s3"), settings, "synthetic", tmp_path)
+    archive = archives.provide(made("s3"), settings, "synthetic", tmp_path)
     monkeypatch.setenv("SCONES_DATA_SOURCE", archive.source)
     yield made
     control.down(tmp_path / "state")

@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline import clients as clients_module
 from pipeline import endpoints, objects, predictions, registry, runs
 from pipeline import settings as settings_module
-from pipeline.demo.archive import upload
+from pipeline.archives import upload
 from processing.synthetic import write_archive
 
 OWN = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/brightness:1"

@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline import clients as clients_module
 from pipeline import endpoints, predictions, registry, runs, thresholds
 from pipeline import settings as settings_module
-from pipeline.demo.archive import upload
+from pipeline.archives import upload
 from processing.synthetic import write_archive
 
 # One epoch on few images: what is tested is the way, not the accuracy.

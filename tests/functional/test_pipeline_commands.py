@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import boto3
 import pytest
+
+from processing.synthetic import write_archive
 
 ROOT = Path(__file__).parents[2]
 NAME = "command-tests"
@@ -43,9 +46,37 @@ def test_upsert_says_what_it_did(scones):
     assert json.loads(scones("pipeline", "list", "--json").stdout) == []
 
 
+def test_start_uploads_an_archive_that_is_a_file(scones, tmp_path):
+    assert scones("pipeline", "upsert").returncode == 0
+    path = tmp_path / "mine.tar.gz"
+    write_archive(path, seed=1, train_per_class=24, test_per_class=12)
+    started = scones("pipeline", "start", "--data", str(path), "--json")
+    assert started.returncode == 0, started.stderr
+    arn = json.loads(started.stdout)["arn"]
+    parameters = boto3.client("sagemaker").list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)
+    (source,) = (one["Value"] for one in parameters["PipelineParameters"] if one["Name"] == "DataSource")
+    bucket, _, key = source.removeprefix("s3://").partition("/")
+    assert boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read() == path.read_bytes()
+    assert scones("pipeline", "stop", arn).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--data", "nowhere"], 1, "error: nowhere is no file; data is synthetic, cifar100, a URL or a path"),
+        (["--data", "synthetic", "--set", "DataSource=cifar100"], 2, "give one of them"),
+    ],
+)
+def test_start_tells_a_slip(scones, arguments, code, said):
+    done = scones("pipeline", "start", *arguments)
+    assert done.returncode == code
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["pipeline", "start", "--data", "synthetic"], "there is no pipeline nowhere"),
         (["pipeline", "start"], "there is no pipeline nowhere: run `scones pipeline upsert`"),
         (["pipeline", "watch"], "there is no pipeline nowhere: run `scones pipeline upsert`"),
         (["model", "show"], "the model package group nowhere has no package: run the pipeline first"),

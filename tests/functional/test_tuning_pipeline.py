@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline import clients as clients_module
 from pipeline import registry, runs, tuning, tuning_figure
 from pipeline import settings as settings_module
-from pipeline.demo.archive import upload
+from pipeline.archives import upload
 from processing.synthetic import write_archive
 from tests.functional.test_training_jobs import members
 

@@ -1,4 +1,4 @@
-"""The demo's archive: drawn, brought by a person, or fetched by the job itself."""
+"""The archive of an execution: drawn, brought by a person, or fetched by the job itself."""
 
 from __future__ import annotations
 
