@@ -40,8 +40,8 @@ class Tuning(BaseModel):
     ranges: dict[str, tuple[float, float]] = Field(
         default={
             "learning_rate": (0.02, 0.4),
-            "batch_size": (25.0, 100.0),
-            "weight_decay": (0.005, 0.2),
+            "batch_size": (16.0, 64.0),
+            "weight_decay": (0.01, 0.4),
             "width": (24.0, 64.0),
             "augmentation": (0.5, 1.5),
         }
