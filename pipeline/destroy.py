@@ -59,7 +59,7 @@ def find(clients: Clients, settings: Settings) -> list[Item]:
 def kept(clients: Clients) -> list[str]:
     """What stays although the commands had a part in it, and how to remove it."""
     told = []
-    for group in ("ProcessingJobs", "TrainingJobs"):
+    for group in ("ProcessingJobs", "TrainingJobs", "TransformJobs"):
         name = f"/aws/sagemaker/{group}"
         if name in _log_groups(clients, name):
             told.append(
@@ -129,6 +129,8 @@ def _pipeline(clients: Clients, settings: Settings) -> Iterator[Item]:
         return
     running = [e for e in runs.executions(clients, settings, 100) if e.status not in runs.TERMINAL]
     note = f"{len(running)} executions are stopped first" if running else "with its executions' records"
+    models = _models(clients, settings)
+    note += f"; and the models {', '.join(models)}" if models else ""
     yield Item("pipeline", name, partial(_remove_pipeline, clients, settings), note)
 
 
@@ -142,7 +144,29 @@ def _remove_pipeline(clients: Clients, settings: Settings) -> None:
         if execution.status == "Executing":
             runs.stop(sagemaker, execution.arn)
     _wait(settings, f"pipeline {settings.pipeline_name}", lambda: bool(running()))
+    # Before the pipeline, whose executions tell which they are; and anew, since those had gone on.
+    for model in _models(clients, settings):
+        sagemaker.delete_model(ModelName=model)
     sagemaker.delete_pipeline(PipelineName=settings.pipeline_name)
+
+
+def _models(clients: Clients, settings: Settings) -> list[str]:
+    """Names of the models that the pipeline's executions made and that are still there.
+
+    What an execution itself records as made by its steps counts. The names, `pipelines-<execution>-...`, only
+    say which executions to ask: another pipeline's models have such names too.
+    """
+    sagemaker = clients("sagemaker")
+    pages = sagemaker.get_paginator("list_models").paginate(NameContains="pipelines-")
+    there = {model["ModelArn"]: model["ModelName"] for page in pages for model in page["Models"]}
+    named = {name.split("-")[1] for name in there.values() if name.startswith("pipelines-")}
+    if not named:
+        return []
+    pages = sagemaker.get_paginator("list_pipeline_executions").paginate(PipelineName=settings.pipeline_name)
+    arns = [each["PipelineExecutionArn"] for page in pages for each in page["PipelineExecutionSummaries"]]
+    asked = [arn for arn in arns if arn.rpartition("/")[2] in named]
+    made = {step.made for arn in asked for step in runs.steps(sagemaker, arn)}
+    return sorted(name for arn, name in there.items() if arn in made)
 
 
 def _registry(clients: Clients, settings: Settings) -> Iterator[Item]:

@@ -1,0 +1,66 @@
+"""`scones destroy` and the models that a pipeline's executions leave behind."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+from typer.testing import CliRunner
+
+from pipeline.cli import app
+from tests.functional.test_pipeline_engine import IMAGE, ROLE, create, finished, steps_of
+
+
+def create_model(name):
+    container = {"Image": IMAGE}
+    return {
+        "Name": name,
+        "Type": "Model",
+        "Arguments": {"ExecutionRoleArn": ROLE, "PrimaryContainer": container},
+    }
+
+
+def executed(sagemaker, pipeline):
+    """The name of the model that an execution made."""
+    arn = sagemaker.start_pipeline_execution(PipelineName=pipeline)["PipelineExecutionArn"]
+    assert finished(sagemaker, arn)["PipelineExecutionStatus"] == "Succeeded"
+    return steps_of(sagemaker, arn)["CreateModel"]["Metadata"]["Model"]["Arn"].rpartition("/")[2]
+
+
+def models(sagemaker):
+    pages = sagemaker.get_paginator("list_models").paginate()
+    return {model["ModelName"] for page in pages for model in page["Models"]}
+
+
+def test_the_models_of_its_own_executions_go_and_no_others(client, local_aws, monkeypatch, tmp_path):
+    sagemaker, name = client("sagemaker"), f"destroy-{uuid.uuid4().hex[:8]}"
+    pipeline, other = (
+        create(sagemaker, create_model("CreateModel")),
+        create(sagemaker, create_model("CreateModel")),
+    )
+    own = {executed(sagemaker, pipeline), executed(sagemaker, pipeline)}
+    foreign = executed(sagemaker, other)
+    execution = next(iter(own)).split("-")[1]
+    by_hand = {f"pipelines-{execution}-mine", f"mine-pipelines-{execution}-CreateModel-x", f"pipelines{name}"}
+    for model in by_hand:
+        sagemaker.create_model(ModelName=model, ExecutionRoleArn=ROLE, PrimaryContainer={"Image": IMAGE})
+    assert all(model.startswith("pipelines-") for model in own)
+    before = models(sagemaker)
+    assert own | by_hand | {foreign} <= before
+
+    for key in ("BUCKET", "MODEL_PACKAGE_GROUP", "ENDPOINT_NAME_PREFIX"):
+        monkeypatch.setenv(f"SCONES_{key}", name)
+    monkeypatch.setenv("SCONES_PIPELINE_NAME", pipeline)
+    monkeypatch.chdir(tmp_path)
+    asked = CliRunner().invoke(app, ["destroy"])
+    assert asked.exit_code == 1
+    assert models(sagemaker) == before
+    assert all(model in asked.stdout for model in own)
+    assert not any(model in asked.stdout for model in (foreign, *by_hand))
+
+    done = CliRunner().invoke(app, ["destroy", "--yes"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert f"removed pipeline {pipeline}" in done.stdout
+    assert models(sagemaker) == before - own
+    listed = json.dumps(sagemaker.list_pipelines()["PipelineSummaries"], default=str)
+    assert (pipeline in listed, other in listed) == (False, True)
