@@ -105,6 +105,13 @@ def texts(value: Any) -> Any:
     return {name: str(item) for name, item in value.items()}
 
 
+def own_inference_image(settings: Settings) -> str:
+    """The image of one's own that serves; empty where AWS's does."""
+    return settings.inference_image_uri or (
+        settings.training_image_uri if settings.algorithm == CUSTOM else ""
+    )
+
+
 def check(settings: Settings) -> None:
     """Raises ValueError, with a sentence that begins with the setting's name."""
     algorithm = settings.algorithm

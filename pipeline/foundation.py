@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, UnknownRegionError
+from botocore.session import get_session
 
-from pipeline.settings import require_complete
+from pipeline import algorithms
+from pipeline.settings import SettingsError, require_complete
 from workflows import stacks
 from workflows.plan import FoundationPlan
 
@@ -70,6 +72,9 @@ def plan(settings: Settings, clients: Clients) -> FoundationPlan:
         model_package_group=settings.model_package_group,
         customer_key=settings.customer_key,
         jobs_in_vpc=bool(settings.subnet_ids),
+        algorithm=settings.algorithm,
+        training_repository_arn=repository_arn(settings.training_image_uri),
+        inference_repository_arn=repository_arn(algorithms.own_inference_image(settings)),
         github_repository=settings.github_repository,
         github_provider_arn=settings.github_provider_arn,
         environment=settings.environment,
@@ -86,6 +91,27 @@ def bucket_name(settings: Settings, clients: Clients) -> str:
         return settings.bucket or str(present)
     account = clients("sts").get_caller_identity()["Account"]
     return f"{settings.endpoint_name_prefix.lower()[:30]}-{account}-{settings.region}"
+
+
+def repository_arn(image_uri: str) -> str:
+    """Of the ECR image's repository; empty for no image.
+
+    The URI is `<account>.dkr.ecr.<region>.amazonaws.com/<repository>`, with a tag or a digest behind it: see
+    `settings.ImageUri`, which lets in nothing that means more than itself in an ARN.
+
+    Raises:
+        SettingsError: the region in the URI is none of AWS's.
+    """
+    if not image_uri:
+        return ""
+    registry, _, image = image_uri.partition("/")
+    account, _, _, region, *_ = registry.split(".")
+    repository = image.partition("@")[0].partition(":")[0]
+    try:
+        partition = get_session().get_partition_for_region(region)
+    except UnknownRegionError:
+        raise SettingsError(f"the image {image_uri} is in the region {region}, which AWS has not") from None
+    return f"arn:{partition}:ecr:{region}:{account}:repository/{repository}"
 
 
 def is_bucket(s3: Any, bucket: str) -> bool:

@@ -81,10 +81,11 @@ SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$")]
 SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]+$")]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9\-]+\.[a-z0-9]+$")]
 # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_Repository.html
+_NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"  # a part of a repository's name
 ImageUri = Annotated[
     str,
     StringConstraints(
-        pattern=r"^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9._/-]+(:[\w.-]+|@sha256:[0-9a-f]{64})$",
+        pattern=rf"^\d{{12}}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/{_NAME}(/{_NAME})*(:[\w.-]+|@sha256:[0-9a-f]{{64}})$",
         max_length=255,
     ),
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from localaws.cloudformation import templates
 from localaws.cloudformation.intrinsics import Scope
+from pipeline.foundation import repository_arn
 from workflows import package, plan
 
 ACCOUNT, REGION, BUCKET = "123456789012", "us-east-1", "scones-local"
@@ -52,17 +53,29 @@ class Role:
         return [statement for policy in self.policies for statement in policy["Statement"]]
 
 
-def render(*, guarded: bool) -> dict[str, Role]:
-    """Every role of every template by its name; `guarded`: with a customer key and in a VPC."""
-    return {role.name: role for name in TEMPLATES for role in _roles(name, _parameters(name, guarded))}
+# What settings turn on, and what the foundation's plan has then.
+FEATURES: dict[str, dict[str, Any]] = {
+    "key": {"customer_key": True},
+    "vpc": {"jobs_in_vpc": True},
+    "image-classification": {"algorithm": "image-classification"},
+    "custom": {
+        "algorithm": "custom",
+        "training_repository_arn": repository_arn(f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/team/train:1"),
+        "inference_repository_arn": repository_arn(f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/team/serve:1"),
+    },
+}
 
 
-def _parameters(template: str, guarded: bool) -> Mapping[str, str]:
+def render(*features: str) -> dict[str, Role]:
+    """Every role of every template by its name, with what these settings turn on."""
+    return {role.name: role for name in TEMPLATES for role in _roles(name, _parameters(name, features))}
+
+
+def _parameters(template: str, features: tuple[str, ...]) -> Mapping[str, str]:
     """What the plans give; that every role is made which is made on demand."""
     if template == plan.FOUNDATION:
-        return plan.FoundationPlan(
-            BUCKET, github_repository="owner/name", customer_key=guarded, jobs_in_vpc=guarded
-        ).stack.parameters
+        given = {key: value for feature in features for key, value in FEATURES[feature].items()}
+        return plan.FoundationPlan(BUCKET, github_repository="owner/name", **given).stack.parameters
     if template == plan.INFERENCE:
         inference = plan.WorkflowPlan(
             BUCKET,
@@ -72,7 +85,7 @@ def _parameters(template: str, guarded: bool) -> Mapping[str, str]:
             ACCOUNT,
             REGION,
             review=True,
-            key_arn=KEY if guarded else "",
+            key_arn=KEY if "key" in features else "",
             approval_target_arn=f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:after-approval",
         )
         # The recording's name of an endpoint, which differs from run to run.

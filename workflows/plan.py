@@ -29,6 +29,9 @@ class FoundationPlan:
         name_prefix: of the stack's and the roles' names.
         customer_key: whether what is stored is encrypted with a KMS key of its own.
         jobs_in_vpc: whether jobs and models may join a VPC.
+        algorithm: what trains; with another than pytorch the pipeline asks its models by transform jobs.
+        training_repository_arn: of the person's own image that trains, if there is one.
+        inference_repository_arn: the same of the image that serves.
         github_repository: `owner/name`, whose main branch may upsert the pipeline.
         github_provider_arn: the account's identity provider for GitHub, if it has one already.
     """
@@ -42,6 +45,9 @@ class FoundationPlan:
     model_package_group: str = "scones"
     customer_key: bool = False
     jobs_in_vpc: bool = False
+    algorithm: str = "pytorch"
+    training_repository_arn: str = ""
+    inference_repository_arn: str = ""
     github_repository: str = ""
     github_provider_arn: str = ""
     environment: str = "dev"
@@ -63,6 +69,9 @@ class FoundationPlan:
             "ModelPackageGroup": self.model_package_group,
             "CustomerKey": str(self.customer_key).lower(),
             "JobsInVpc": str(self.jobs_in_vpc).lower(),
+            "Algorithm": self.algorithm,
+            "TrainingRepositoryArn": self.training_repository_arn,
+            "InferenceRepositoryArn": self.inference_repository_arn,
             "GitHubRepository": self.github_repository,
             "GitHubProviderArn": self.github_provider_arn,
         }

@@ -55,12 +55,11 @@ class StepContext:
         settings = self.settings
         if settings.algorithm == algorithms.BUILT_IN:
             return self._built_in_image()
-        if settings.inference_image_uri:
-            return settings.inference_image_uri
-        if settings.algorithm == algorithms.CUSTOM:
-            return settings.training_image_uri
+        own = algorithms.own_inference_image(settings)
+        if own:
+            return own
         version, python = PYTORCH_INFERENCE
-        return self._image("inference", version, python, self.settings.endpoint_instance_type)
+        return self._image("inference", version, python, settings.endpoint_instance_type)
 
     def _built_in_image(self) -> str:
         """It trains and serves."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from pipeline import foundation
 from pipeline.settings import LOCAL_BUCKET, SettingsError, load
 from training.recipe import PRESETS
 
@@ -153,3 +154,37 @@ def test_every_setting_is_documented(settings):
     document = (Path(__file__).parents[3] / "docs" / "commands.md").read_text()
     for name in type(settings).model_fields:
         assert f"`{name}`" in document, name
+
+
+@pytest.mark.parametrize(
+    ("registry", "image", "arn"),
+    [
+        ("us-east-1.amazonaws.com", "vehicles:1.2", "arn:aws:ecr:us-east-1:123456789012:repository/vehicles"),
+        (
+            "cn-north-1.amazonaws.com.cn",
+            f"a/b_c/d-e@sha256:{'0' * 64}",
+            "arn:aws-cn:ecr:cn-north-1:123456789012:repository/a/b_c/d-e",
+        ),
+        (
+            "us-gov-west-1.amazonaws.com",
+            "a/b:c",
+            "arn:aws-us-gov:ecr:us-gov-west-1:123456789012:repository/a/b",
+        ),
+    ],
+)
+def test_an_image_has_the_arn_of_its_repository(registry, image, arn):
+    uri = f"123456789012.dkr.ecr.{registry}/{image}"
+    assert load(training_image_uri=uri).training_image_uri == uri
+    assert foundation.repository_arn(uri) == arn
+
+
+def test_an_image_in_no_region_of_aws_is_an_error():
+    with pytest.raises(SettingsError, match="in the region moon-1, which AWS has not"):
+        foundation.repository_arn("123456789012.dkr.ecr.moon-1.amazonaws.com/a:1")
+    assert foundation.repository_arn("") == ""
+
+
+@pytest.mark.parametrize("name", ["a//b", "../a", "*", "a/*", "-a", "a/", "A"])
+def test_an_image_of_no_repository_name_is_an_error(name):
+    with pytest.raises(SettingsError, match="--training-image-uri"):
+        load(training_image_uri=f"123456789012.dkr.ecr.us-east-1.amazonaws.com/{name}:1")

@@ -25,8 +25,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it still imports pkg_resources
     import parliament
 
-PLAIN, GUARDED = roles.render(guarded=False), roles.render(guarded=True)
-NAMES = sorted(GUARDED)
+# By the settings that are turned on; the algorithms exclude each other.
+VARIANTS = {
+    features: roles.render(*features)
+    for features in ((), ("key", "vpc"), ("image-classification",), ("custom",), ("key", "vpc", "custom"))
+}
+NAMES = sorted(VARIANTS[()])
 FOLDER = RECORDING.parent
 
 
@@ -35,7 +39,14 @@ class Call:
     action: str
     resource: str
     context: dict[str, str] = field(default_factory=dict)
-    only: str = ""
+    only: tuple[str, ...] = ()
+
+    def is_of(self, features: tuple[str, ...]) -> bool:
+        return not self.only or bool(set(self.only) & set(features))
+
+
+def _many(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _needs() -> dict[str, list[Call]]:
@@ -46,7 +57,7 @@ def _needs() -> dict[str, list[Call]]:
         assert need["source"].startswith("https://docs.aws.amazon.com/")
         for role in need["roles"]:
             found.setdefault(role, []).extend(
-                Call(action, resource, need.get("context", {}), need.get("only", ""))
+                Call(action, resource, need.get("context", {}), tuple(_many(need.get("only", []))))
                 for action in need["actions"]
                 for resource in need["resources"]
             )
@@ -55,6 +66,12 @@ def _needs() -> dict[str, list[Call]]:
 
 NEEDS = _needs()
 DENIED = tomllib.loads((FOLDER / "denied.toml").read_text())
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    """The role's policies in all variants, each once."""
+    found = {json.dumps(document): document for made in VARIANTS.values() for document in made[name].policies}
+    return list(found.values())
 
 
 def decide(role: roles.Role, call: Call) -> Decision:
@@ -85,15 +102,19 @@ def test_the_recording_is_of_every_role_and_of_no_other():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_a_role_asks_for_it_may(name):
-    for evaluate in (decide, moto_decides):
-        refused = [call for call in NEEDS[name] if evaluate(GUARDED[name], call) != Decision.ALLOWED]
-        refused += [
-            call
-            for call in NEEDS[name]
-            if (evaluate(PLAIN[name], call) != Decision.ALLOWED) != bool(call.only)
-        ]
-        assert refused == []
+def test_what_a_role_asks_for_it_may_and_only_where_the_settings_ask_for_it(name):
+    wrong = [
+        (features, call)
+        for features, made in VARIANTS.items()
+        for call in NEEDS[name]
+        for evaluate in (decide, moto_decides)
+        if (evaluate(made[name], call) == Decision.ALLOWED) != call.is_of(features)
+    ]
+    assert wrong == []
+
+
+def test_every_need_is_of_a_setting_that_there_is():
+    assert {only for calls in NEEDS.values() for call in calls for only in call.only} == set(roles.FEATURES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -104,8 +125,9 @@ def test_what_a_role_must_not_do_it_may_not(name):
         for action, resources in DENIED[part].items()
         for resource in resources
     ]
-    for evaluate in (decide, moto_decides):
-        assert [call for call in calls if evaluate(GUARDED[name], call) == Decision.ALLOWED] == []
+    for made in VARIANTS.values():
+        for evaluate in (decide, moto_decides):
+            assert [call for call in calls if evaluate(made[name], call) == Decision.ALLOWED] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -114,17 +136,22 @@ def test_roles_are_handed_to_the_service_that_they_are_for_only(name):
     for call in passes:
         for service in ("ec2.amazonaws.com", "lambda.amazonaws.com"):
             other = Call(call.action, call.resource, {"iam:PassedToService": service})
-            assert decide(GUARDED[name], other) == Decision.NEITHER
+            for made in VARIANTS.values():
+                assert decide(made[name], other) == Decision.NEITHER
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_statement_no_action_no_resource_and_no_condition_is_unused(name):
-    calls = NEEDS[name]
     unused = [
-        f"{statement['Sid']}: {element} {value}"
-        for statement in GUARDED[name].statements
+        f"{features}, {statement['Sid']}: {element} {value}"
+        for features, made in VARIANTS.items()
+        for statement in made[name].statements
         for element, value, part in _parts(statement)
-        if not any(policies.applies(part, call.action, call.resource, call.context) for call in calls)
+        if not any(
+            policies.applies(part, call.action, call.resource, call.context)
+            for call in NEEDS[name]
+            if call.is_of(features)
+        )
     ]
     assert unused == []
 
@@ -140,13 +167,9 @@ def _parts(statement: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]
                 yield key, value, {**statement, "Condition": {operator: {key: value}}}
 
 
-def _many(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_allowed_by_a_wildcard_that_could_be_named(name):
-    for statement in GUARDED[name].statements:
+    for statement in (each for document in documents(name) for each in document["Statement"]):
         assert statement["Effect"] == "Allow"
         assert not {"NotAction", "NotResource"} & set(statement)
         for action in _many(statement["Action"]):
@@ -174,7 +197,7 @@ EITHER_OF_TWO = {"states:DescribeExecution", "states:ListExecutions"}
 
 @pytest.mark.parametrize("name", NAMES)
 def test_parliament_is_clean(name):
-    for document in GUARDED[name].policies:
+    for document in documents(name):
         findings = parliament.analyze_policy_string(json.dumps(document)).findings
         assert [
             str(finding)
@@ -200,7 +223,10 @@ SERVICES = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_who_may_take_a_role_on(name):
-    (statement,) = GUARDED[name].trust["Statement"]
+    assert {json.dumps(made[name].trust) for made in VARIANTS.values()} == {
+        json.dumps(VARIANTS[()][name].trust)
+    }
+    (statement,) = VARIANTS[()][name].trust["Statement"]
     principal = statement["Principal"]
     if name == "scones-operator":
         assert principal == {"AWS": f"arn:aws:iam::{roles.ACCOUNT}:root"}
