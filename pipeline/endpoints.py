@@ -65,7 +65,7 @@ def deploy(clients: Clients, settings: Settings, package: Package) -> str:
     with _removed_on_failure(sagemaker, name):
         sagemaker.create_model(
             ModelName=name,
-            ExecutionRoleArn=settings.role_arn,
+            ExecutionRoleArn=settings.role("model"),
             Containers=[{"ModelPackageName": package.arn}],
             Tags=tags,
         )
