@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.runs import Execution, StepState
 
 LINE_SECONDS = 5  # between two plain lines of a count
+SILENT_SECONDS = 60  # without a change, after which plain lines say what still runs
 Changes = Iterable[tuple["Execution", list["StepState"]]]
 
 
@@ -129,19 +130,25 @@ def clock(seconds: float) -> str:
 
 def _lines(changes: Changes) -> tuple[Execution, list[StepState]]:
     seen: dict[str, str] = {}
+    last = time.monotonic()
     for execution, steps in changes:
+        silent = time.monotonic() - last >= SILENT_SECONDS
         for step in steps:
-            if seen.get(step.name) != step.status:
+            again = seen.get(step.name) == step.status
+            if not again or (silent and not step.ended):
                 seen[step.name] = step.status
-                print(f"{datetime.now():%H:%M:%S} {_line(step)}", flush=True)
+                print(f"{datetime.now():%H:%M:%S} {_line(step, again)}", flush=True)
+                last = time.monotonic()
         result = execution, steps
     return result
 
 
-def _line(step: StepState) -> str:
+def _line(step: StepState, again: bool) -> str:
     parts = [step.name, step.status]
     if step.ended and step.seconds is not None:
         parts.append("from the cache" if step.cached else f"after {step.seconds:.1f} s")
+    elif again and step.seconds is not None:
+        parts.append(f"for {clock(step.seconds)}")
     return " ".join(parts) + (f": {step.reason}" if step.reason else "")
 
 

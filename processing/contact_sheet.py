@@ -44,10 +44,17 @@ def sheet_png(rows: Sequence[Row], cell_width: int = CELL) -> bytes:
         draw.text((GAP, top), row.title, INK, font)
         for column, tile in enumerate(row.tiles):
             left = GAP + column * (cell_width + GAP)
-            image = Image.fromarray(tile.pixels).resize((CELL, CELL), Image.Resampling.NEAREST)
-            sheet.paste(image, (left, top + LINE))
+            sheet.paste(_fitted(tile.pixels), (left, top + LINE))
             for line, text in enumerate(tile.caption):
                 draw.text((left, top + LINE + CELL + line * LINE), text, INK, font)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def _fitted(pixels: np.ndarray) -> Image.Image:
+    """As large as a cell takes, in its own proportions."""
+    height, width, _ = pixels.shape
+    scale = CELL / max(height, width)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST)

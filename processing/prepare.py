@@ -263,10 +263,12 @@ def _md5(text: str | None) -> str | None:
 
 
 def main() -> None:
-    statistics = prepare(parse_options())
+    options = parse_options()
+    statistics = prepare(options)
     for channel, split in statistics["splits"].items():
         counts = ", ".join(f"{count:,} {name}" for name, count in split["per_class"].items())
         print(f"{channel}: {split['images']:,} images ({counts})")
+    print(f"all of it is in {options.output_dir}; see {options.output_dir / STATISTICS / 'samples.png'}")
 
 
 if __name__ == "__main__":

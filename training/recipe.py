@@ -99,7 +99,14 @@ def boolean(text: str) -> bool:
 def parser() -> argparse.ArgumentParser:
     """A command line with an option for each field of Recipe, and the preset."""
     result = _Parser(prog="train.py", description="Trains the image classifier.", allow_abbrev=False)
-    result.add_argument("--preset", choices=tuple(PRESETS), default="default", help="another set of defaults")
+    presets = "; ".join(
+        f"{name}: " + ", ".join(f"--{option.replace('_', '-')} {value}" for option, value in changes.items())
+        for name, changes in PRESETS.items()
+        if changes
+    )
+    result.add_argument(
+        "--preset", choices=tuple(PRESETS), default="default", help=f"other defaults ({presets})"
+    )
     for option in dataclasses.fields(Recipe):
         kind: Any = boolean if option.type is bool else option.type
         notes = [*option.metadata["choices"], f"default: {option.default}"]

@@ -49,6 +49,16 @@ def test_a_line_a_change(changes, capsys):
     ]
 
 
+def test_what_runs_is_told_again_after_a_while(changes, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SILENT_SECONDS", 0)
+    running = [step for step in changes[0][1] if not step.ended]
+    assert running
+    progress.show_execution(iter([changes[0]] * 3))
+    lines = [line.split(" ")[1] for line in capsys.readouterr().out.splitlines()]
+    assert lines.count(running[0].name) == 3
+    assert lines.count("PrepareData") == 1
+
+
 def test_a_table_in_a_terminal(changes, monkeypatch):
     screen = terminal(monkeypatch)
     execution, _ = progress.show_execution(iter(changes))

@@ -1,6 +1,7 @@
 """PrepareData as a person runs it: what it writes, what it says, what it leaves when it fails."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from processing import cifar100, pack
+from processing.contact_sheet import Row, Tile, sheet_png
 from processing.job import JobError
 from processing.outputs import OutputError
 from processing.prepare import Options, main, parse_options, prepare
@@ -340,3 +342,11 @@ def test_validation_images_lie_alone_for_a_batch_transform(archives, tmp_path):
     (tmp_path / "validation_images" / "mine.txt").write_text("keep me")
     with pytest.raises(OutputError, match="validation_images"):
         prepare(Options(str(archives["python"]), CLASSES, tmp_path, validation_images=True))
+
+
+def test_samples_keep_their_proportions():
+    wide = np.full((10, 40, 3), 200, np.uint8)
+    with Image.open(io.BytesIO(sheet_png([Row("", [Tile(wide)])]))) as sheet:
+        shown = (np.asarray(sheet) == 200).all(axis=2)
+    rows, columns = shown.any(axis=1).sum(), shown.any(axis=0).sum()
+    assert (rows, columns) == (16, 64)
