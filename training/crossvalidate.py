@@ -123,8 +123,9 @@ class Worker:
             except EOFError:
                 self._process.join()
                 code = self._process.exitcode
+                reason = ": as a rule there was not enough memory" if code == -signal.SIGKILL else ""
                 raise CrossValidationError(
-                    f"the cross-validation's process ended with exit code {code}"
+                    f"the cross-validation's process ended with exit code {code}{reason}"
                 ) from None
             if isinstance(result, Exception):
                 raise result

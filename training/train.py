@@ -19,6 +19,7 @@ import torch
 
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
     from training import recipe as recipes
+    from training.crossvalidate import CrossValidationError
     from training.data import Channel, ChannelError, read_arrays, read_channel
     from training.fit import DivergedError, Run, Trainer, set_up
     from training.job import Job, cores, threads_for
@@ -26,6 +27,7 @@ if TYPE_CHECKING or __package__:  # a package in the repository, flat files in t
     from training.pretrain import pretrain
 else:
     import recipe as recipes
+    from crossvalidate import CrossValidationError
     from data import Channel, ChannelError, read_arrays, read_channel
     from fit import DivergedError, Run, Trainer, set_up
     from job import Job, cores, threads_for
@@ -37,7 +39,13 @@ class FolderError(Exception):
     """A folder of the job that cannot be written."""
 
 
-USER_ERRORS = (ChannelError, recipes.HyperparameterError, DivergedError, FolderError)
+USER_ERRORS = (
+    ChannelError,
+    recipes.HyperparameterError,
+    DivergedError,
+    FolderError,
+    CrossValidationError,
+)
 
 
 class Termination:
@@ -117,6 +125,16 @@ def read_channels(options: argparse.Namespace, classes: int) -> tuple[Channel, C
     return train, validation
 
 
+def check_enough(train: Channel) -> None:
+    """Whether each class can be both learned from and held out. Raises ChannelError."""
+    label, images = min(enumerate(train.labels.bincount().tolist()), key=lambda pair: pair[1])
+    if images < 2:
+        raise ChannelError(
+            f"the train channel has one image of label {label}, and the calibration needs "
+            "two of each class: add images, or set calibration-folds to 0"
+        )
+
+
 def make_folders(*folders: Path) -> None:
     """Before the training, so that its result has a place to go. Raises FolderError."""
     for folder in folders:
@@ -141,6 +159,8 @@ def train(arguments: Sequence[str]) -> int:
     make_folders(options.model_dir, options.output_data_dir)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train, validation = read_channels(options, len(names))
+    if recipe.calibration_folds:
+        check_enough(train)
     trunk = None
     if options.pretrain.is_dir():
         set_up(recipe.threads or cores())

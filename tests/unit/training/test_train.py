@@ -318,3 +318,17 @@ def test_images_of_other_sizes_and_modes_are_fitted(channels: Path, tmp_path: Pa
     shutil.copytree(channels, copy)
     Image.new("L", (40, 20), 90).save(copy / "train" / "0005.png")
     assert train.main(arguments(copy, tmp_path)) == 0
+
+
+def test_calibration_needs_two_images_of_each_class(
+    channels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    few = tmp_path / "few"
+    shutil.copytree(channels, few)
+    path = few / "train" / "train.lst"
+    lines = path.read_text().splitlines(keepends=True)
+    first = {line.split("\t")[1]: line for line in lines}
+    path.write_text("".join(first.values()))
+    assert train.main(arguments(few, tmp_path, *WITH_FOLDS)) == 1
+    assert "one image of label 0, and the calibration needs" in capsys.readouterr().err
+    assert train.main(arguments(few, tmp_path)) == 0
