@@ -180,8 +180,11 @@ def _labels(values: Any, member: Member) -> np.ndarray:
 
 
 def _label_error(member: Member, number: int, value: Any) -> ArchiveContentError:
+    # Not the repr of just anything: of deep lists and of endless numbers there is none.
+    plain = isinstance(value, (float, str, bytes)) or (isinstance(value, int) and abs(value) < 1 << 64)
+    shown = f"{value!r:.40}" if plain else f"a {type(value).__name__}"
     return ArchiveContentError(
-        f"{member.name}: record {number:,} has the label {value!r:.40}; CIFAR-100's are 0 to 99"
+        f"{member.name}: record {number:,} has the label {shown}; CIFAR-100's are 0 to 99"
     )
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from processing.cifar100 import FINE_LABEL_NAMES
 from processing.contact_sheet import Row, Tile
 from processing.describe import ChannelStatistics
 from processing.images import LabelledImage
 from processing.instances import WHOLE, Share
+from processing.outputs import STAGING
 from processing.png import encode
 from processing.recordio import record
 
@@ -93,5 +95,13 @@ class ChannelWriter:
 
 
 def is_channel(folder: Path) -> bool:
-    """Whether the folder holds what a `ChannelWriter` wrote."""
-    return (folder / f"{folder.name}.lst").is_file() and (folder / MANIFEST).is_file()
+    """Whether the folder holds what a `ChannelWriter` wrote, and nothing else."""
+    lists = {f"{folder.name}.lst", MANIFEST}
+    names = {path.name for path in folder.iterdir()}
+    return lists <= names and all(map(is_image, names - lists))
+
+
+def is_image(name: str) -> bool:
+    """Whether a `ChannelWriter` names images so: `bicycle_00002.png`, also while they are being published."""
+    class_name, _, number = name.removeprefix(STAGING).removesuffix(".png").rpartition("_")
+    return name.endswith(".png") and class_name in FINE_LABEL_NAMES and number.isdecimal()

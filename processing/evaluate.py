@@ -30,6 +30,7 @@ from processing.model_package import Answering, ModelError, open_model
 from processing.outputs import write_files
 from processing.transform_output import open_predictions
 
+LABEL_DIGITS = 9
 MISTAKES_SHOWN = 24
 MISTAKES_A_ROW = 6
 MISTAKE_WIDTH = 132
@@ -67,12 +68,20 @@ def read_channel(folder: Path) -> list[Example]:
     lists = sorted(folder.glob("*.lst"))
     if len(lists) != 1:
         raise ChannelError(f'"{folder}" must hold one .lst file and holds {len(lists)}')
+    try:
+        lines = lists[0].read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ChannelError(f"{lists[0]} is no text in UTF-8") from None
     examples = []
-    for number, line in enumerate(lists[0].read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         fields = line.split("\t")
-        if len(fields) != 3 or not fields[1].isdecimal():
+        if len(fields) != 3 or not fields[1].isdecimal() or len(fields[1]) > LABEL_DIGITS:
             raise ChannelError(f"{lists[0]}, line {number} is not index, label and file name")
         path = folder / fields[2]
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ChannelError(f'{lists[0]}, line {number} names "{fields[2]}", which is outside its folder')
         if not path.is_file():
             raise ChannelError(f'{lists[0]}, line {number} names "{fields[2]}", which is not there')
         examples.append(Example(fields[2], int(fields[1]), path.read_bytes()))

@@ -39,6 +39,7 @@ class Fetch:
         self._md5 = hashlib.md5(usedforsecurity=False) if md5 else None
         self._sha256 = hashlib.sha256()
         self._copy: str | None = None  # the digest of the kept archive that was read
+        self._kept: str | None = None  # or of the one that was kept now
         self._partial: Partial | None = None
         self._meter: Meter | None = None
 
@@ -63,11 +64,17 @@ class Fetch:
             self._meter.finish()
         self._check()
 
-    def discard_if_damaged(self) -> bool:
-        """After an error: let go of what may have caused it; true if a kept archive was damaged."""
+    def discard(self) -> bool:
+        """Let go of an archive that cannot be read; true if it was a kept one: another may be fetched.
+
+        Its digest is no proof: a server that cut it short may have named no length, and it is of that.
+        """
         if self._partial:
             self._partial.drop()
-        return bool(self._cache and self._copy and self._cache.forget_if_damaged(self._copy))
+        for digest in (self._copy, self._kept):
+            if self._cache and digest:
+                self._cache.forget(digest)
+        return self._copy is not None
 
     def _check(self) -> None:
         if self._expected and self.md5 != self._expected:
@@ -106,7 +113,8 @@ class Fetch:
             self._partial = partial
             yield from self._counted(self._continued(source, partial))
             self._check()
-            partial.keep(f"md5-{self.md5}" if self._expected else f"sha256-{self.sha256}")
+            self._kept = f"md5-{self.md5}" if self._expected else f"sha256-{self.sha256}"
+            partial.keep(self._kept)
 
     def _current_copy(self, source: RemoteSource, cache: ArchiveCache) -> Path | None:
         """The kept archive, if it is the one that is meant, or still the one that the URI gives."""

@@ -44,6 +44,8 @@ class HttpSource:
             if error.code in RETRIED_STATUSES:
                 raise TransferError(sentence) from None
             raise SourceError(sentence) from None
+        except ValueError as error:  # of a redirect
+            raise SourceError(f"{self.uri} leads to what is no URL: {error}") from None
         except (OSError, http.client.HTTPException) as error:
             cause = getattr(error, "reason", None) or error
             raise TransferError(f"{self.uri} cannot be reached: {cause}") from None
@@ -78,15 +80,21 @@ def _http_headers(start: int, version: str | None, unless: str | None) -> dict[s
 
 def _http_transfer(source: HttpSource, answer: http.client.HTTPResponse, start: int) -> Transfer:
     length = answer.headers.get("Content-Length", "")
-    size = int(length) if length.isdigit() else None
+    size = _whole(length)
     begins = 0
     if answer.status == 206:
         # Content-Range: bytes 100-999/1000
         span, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
         first = span.partition("-")[0]
-        if not first.isdigit() or int(first) > start:
+        found = _whole(first)
+        if found is None or found > start:
             answer.close()
             raise SourceError(f"{source.uri} answered another range than the one asked for")
-        begins, size = int(first), int(total) if total.isdigit() else None
+        begins, size = found, _whole(total)
     version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
     return Transfer(_HttpStream(answer), begins, size, version)
+
+
+def _whole(text: str) -> int | None:
+    """A header's number: ASCII digits and nothing else, not too many."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

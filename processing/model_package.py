@@ -7,6 +7,7 @@ import json
 import sys
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class Model:
         try:
             data = handlers.input_fn(png, CONTENT_TYPE)
             answer = handlers.output_fn(handlers.predict_fn(data, self._loaded), ANSWER_TYPE)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelError(f"the model failed: {type(error).__name__}: {error}") from error
         return _checked(answer, classes)
 
@@ -76,7 +77,7 @@ def open_model(path: Path) -> Iterator[Model]:
         handlers = _import_handlers(folder / "code" / "inference.py")
         try:
             loaded = handlers.model_fn(str(folder))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelError(f"model_fn failed: {type(error).__name__}: {error}") from error
         card = _card(folder)
         yield Model(tuple(map(str, card["classes"])) if card else None, card, handlers, loaded)
@@ -96,7 +97,7 @@ def _unpacked(path: Path) -> Iterator[Path]:
                 tar.extractall(folder, filter="data")
         except tarfile.FilterError as error:
             raise ModelError(f"{archive} is refused: {error}") from None
-        except (tarfile.TarError, EOFError, OSError) as error:
+        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             raise ModelError(f"{archive} cannot be unpacked: {error}") from None
         yield Path(folder)
 
@@ -125,7 +126,7 @@ def _import_handlers(path: Path) -> ModuleType:
     sys.modules["inference"] = module
     try:
         specification.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"code/inference.py cannot be imported: {type(error).__name__}: {error}") from error
     missing = [name for name in HANDLERS if not callable(getattr(module, name, None))]
     if missing:
@@ -147,18 +148,24 @@ def _card(folder: Path) -> dict[str, Any]:
 
 
 def _checked(answer: str | bytes, classes: int) -> np.ndarray:
+    return distribution(parsed(answer), classes)
+
+
+def parsed(answer: str | bytes) -> Any:
+    """An answer's JSON. Raises `ModelError`."""
     try:
-        values = json.loads(answer)
-    except ValueError:
+        return json.loads(answer)
+    except (ValueError, RecursionError):
         raise ModelError(f"the model answered {answer!r:.80}, not a list of probabilities") from None
-    return distribution(values, classes)
 
 
 def distribution(answer: Any, classes: int) -> np.ndarray:
     """The probabilities of an answer that was JSON; float64 [classes]. Raises `ModelError`."""
     try:
+        if not {type(value) for value in answer} <= {int, float}:
+            raise TypeError
         values = np.array(answer, np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise ModelError(f"the model answered {answer!r:.80}, not a list of probabilities") from None
     if values.shape != (classes,):
         raise ModelError(f"the model answered {values.size} probabilities for {classes} classes")

@@ -25,6 +25,8 @@ from processing.rows import PickedRows, RowChoice, pick_from_bytes, pick_from_la
 # CIFAR-100 needs some twelve operations a record in the most verbose form; each may allocate an object.
 MAX_OPERATIONS = 4_000_000
 LARGE = 1 << 20
+# What constructors may make in all: one text, called for again and again, would fill any memory.
+MAX_BUILT_BYTES = 512 << 20
 _DTYPE = re.compile(r"[<>|=]?[biuf][1248]")
 _MARK = object()
 _STOP = ord(".")
@@ -80,6 +82,7 @@ class _Machine:
         self.choose = choose
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.built = 0
 
     def run(self) -> Any:
         next_operation, operations = self.input.operation, _OPERATIONS
@@ -204,7 +207,11 @@ class _Machine:
         constructor = _CONSTRUCTORS.get(_expect(name, _Name).text)
         if constructor is None:
             raise PickleContentError(f"calls {name.text}, which plain data does not need")
-        self.push(constructor(*_expect(arguments, tuple)))
+        value = constructor(*_expect(arguments, tuple))
+        self.built += len(value) if isinstance(value, (bytes, bytearray)) else 0
+        if self.built > MAX_BUILT_BYTES:
+            raise PickleContentError(f"builds more than {MAX_BUILT_BYTES >> 20} MiB")
+        self.push(value)
 
     def build(self) -> None:
         state = _expect(self.pop(), tuple)

@@ -22,22 +22,32 @@ import numpy as np
 from processing import images
 from processing.archive import ArchiveContentError, Records, Take, read_records
 from processing.cache import ArchiveCache
-from processing.channels import ChannelWriter, is_channel
+from processing.channels import ChannelWriter, is_channel, is_image
 from processing.cifar100 import CHANNEL_OF_SPLIT, FINE_LABEL_NAMES, IMAGE_SIDE, parse_classes
 from processing.contact_sheet import sheet_png
-from processing.fetch import Fetch
+from processing.fetch import ChecksumError, Fetch
 from processing.instances import WHOLE, Share, this_instance
 from processing.job import JobError, run
 from processing.others import OtherClasses, is_other_classes
 from processing.outputs import staged
-from processing.sources import SourceError, resolve
-from processing.stream import ForwardFile, gunzip, in_background
+from processing.pickle_input import PickleContentError
+from processing.sources import resolve
+from processing.stream import CompressedDataError, ForwardFile, gunzip, in_background
+from processing.tar_stream import TarError
 
 STATISTICS = "statistics"
 RECORDIO = "_recordio"  # train_recordio beside train
 PRETRAIN = "pretrain"
 # What a batch transform takes: it sends all that lies in its folder to the model.
 IMAGES = "validation_images"
+
+
+# What is wrong with the archive itself.
+UNREADABLE = (ArchiveContentError, ChecksumError, CompressedDataError, PickleContentError, TarError)
+
+
+class MissingClassError(JobError):
+    """A readable archive that lacks what was asked for."""
 
 
 class OptionError(JobError):
@@ -77,17 +87,21 @@ class Options:
 def prepare(options: Options) -> dict[str, Any]:
     """Write the channels and statistics; returns the content of statistics.json. Raises `JobError`."""
     source, known_md5 = resolve(options.source, options.mirror)
+    md5 = options.md5 or known_md5
     cache = ArchiveCache(options.cache_dir) if options.cache_dir else None
-    fetch = Fetch(source, options.md5 or known_md5, cache)
+    first = Fetch(source, md5, cache)
     try:
-        return _prepare(fetch, options)
-    except SourceError:
-        raise
-    except JobError:
-        if not fetch.discard_if_damaged():
+        return _prepare(first, options)
+    except UNREADABLE:
+        if not first.discard():
             raise
-    print(f"the kept copy of {fetch.name} was damaged; fetching it again", file=sys.stderr)
-    return _prepare(Fetch(source, options.md5 or known_md5, cache), options)
+    print(f"the kept copy of {first.name} cannot be read; fetching it again", file=sys.stderr)
+    again = Fetch(source, md5, cache)
+    try:
+        return _prepare(again, options)
+    except UNREADABLE:
+        again.discard()
+        raise
 
 
 def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
@@ -159,12 +173,12 @@ def _label_of_fine(classes: Sequence[str]) -> np.ndarray:
 def _check_every_class(archive: str, split: str, writer: ChannelWriter) -> None:
     empty = [name for name, count in writer.statistics.per_class.items() if not count]
     if empty:
-        raise ArchiveContentError(f"{archive} has no image of {' or '.join(empty)} in its {split} split")
+        raise MissingClassError(f"{archive} has no image of {' or '.join(empty)} in its {split} split")
 
 
 def _check_others(archive: str, others: OtherClasses) -> None:
     if not len(others):
-        raise ArchiveContentError(f"{archive} has no training image of another class to pretrain on")
+        raise MissingClassError(f"{archive} has no training image of another class to pretrain on")
 
 
 def _resized(records: Records, options: Options) -> np.ndarray:
@@ -184,7 +198,7 @@ def _is_ours(folder: Path) -> bool:
     if folder.name == STATISTICS:
         return (folder / "statistics.json").is_file()
     if folder.name == IMAGES:
-        return all(path.suffix == ".png" for path in folder.iterdir())
+        return all(is_image(path.name) for path in folder.iterdir())
     if folder.name.endswith(RECORDIO):
         return [path.name for path in folder.iterdir()] == [f"{folder.name.removesuffix(RECORDIO)}.rec"]
     return is_other_classes(folder) if folder.name == PRETRAIN else is_channel(folder)

@@ -96,10 +96,20 @@ def resolve(text: str, mirror: str | None = None) -> tuple[LocalSource | RemoteS
 
 
 def _source(text: str) -> LocalSource | RemoteSource:
-    parts = urllib.parse.urlsplit(text)
+    if not text:
+        raise SourceError("the source is empty; it is a path, a URL, s3://bucket/key or cifar100")
+    try:
+        parts = urllib.parse.urlsplit(text)
+        parts.port  # noqa: B018 - looked at, since a wrong one is only noticed here
+    except ValueError as error:
+        raise SourceError(f"{text} is no URL: {error}") from None
     if parts.scheme in ("http", "https"):
         if not parts.hostname:
             raise SourceError(f"{text} names no host")
+        if not text.isascii() or any(character.isspace() for character in text):
+            raise SourceError(
+                f"{text} is no URL: spaces and letters beyond ASCII are written as %20 and the like"
+            )
         from processing.http_source import HttpSource  # with its libraries, only where it is needed
 
         return HttpSource(text)

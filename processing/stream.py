@@ -37,7 +37,7 @@ def gunzip(chunks: Iterable[bytes], name: str) -> Generator[bytes, None, None]:
     """
     decoder: Any = None
     read = unpacked = 0
-    for chunk in chunks:
+    for chunk in filter(None, chunks):
         if not read and not chunk.startswith(GZIP_MAGIC):
             raise CompressedDataError(f"{name} is not a gzip file: it starts with {bytes(chunk[:16])!r}")
         read += len(chunk)

@@ -21,11 +21,11 @@ def recommended(card: Mapping[str, Any], labels: np.ndarray, probabilities: np.n
     `value` is None where no threshold reaches the target accuracy, or where the model was not calibrated;
     then `target_accuracy` is None as well. `coverage` is the share of held-out answers that are kept.
     """
-    calibration = (card.get("trained") or {}).get("calibration") or {}
-    target, value = calibration.get("target"), card.get("threshold")
-    if target is None or value is None:
-        value = None
-    coverage = calibration.get("coverage") if value is not None else None
+    calibration = _within(_within(card, "trained"), "calibration")
+    target, value = _number(calibration, "target"), _number(card, "threshold")
+    coverage = _number(calibration, "coverage")
+    if target is None or value is None or coverage is None:
+        value = coverage = None
     return {
         "value": value,
         "target_accuracy": target,
@@ -59,6 +59,17 @@ def sentence(threshold: Mapping[str, Any]) -> str:
         f"recommended threshold {value:.4f}: {target:g} accuracy on held-out answers, of which it kept "
         f"{threshold['coverage']:.1%}; here it keeps {here['coverage']:.1%} with an accuracy of {right}"
     )
+
+
+def _within(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A card may come from anywhere: what is no object holds nothing."""
+    inner = values.get(name)
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _number(values: Mapping[str, Any], name: str) -> float | None:
+    value = values.get(name)
+    return value if isinstance(value, (int, float)) and 0 <= value <= 1 else None
 
 
 def _text(value: float | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from processing.model_package import ModelError, distribution
+from processing.model_package import ModelError, distribution, parsed
 
 SUFFIX = ".out"
 
@@ -40,10 +39,7 @@ class Predictions:
         classification answers in a transform job.
         """
         answer = self._answers[png]
-        try:
-            values = json.loads(answer)
-        except ValueError:
-            raise ModelError(f"the model answered {answer!r:.80}, not a list of probabilities") from None
+        values = parsed(answer)
         if isinstance(values, dict) and "prediction" in values:
             values = values["prediction"]
         return distribution(values, classes)

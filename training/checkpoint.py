@@ -6,11 +6,15 @@ SageMaker copies `/opt/ml/checkpoints` to S3 while a job runs, and back when a s
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError  # torch raises it
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
+    from training.model import UNREADABLE
+else:
+    from model import UNREADABLE
 
 NAME = "checkpoint.pt"
 
@@ -39,7 +43,7 @@ def load(folder: Path, owner: str, log: Callable[[str], None]) -> dict[str, Any]
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         found, state = content["owner"], content["state"]
-    except (KeyError, TypeError, ValueError, RuntimeError, EOFError, OSError, UnpicklingError) as error:
+    except UNREADABLE as error:
         log(f"{path} is no readable checkpoint ({type(error).__name__}): starting afresh")
         return None
     if found != owner:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 
@@ -29,14 +29,18 @@ class Channel:
 
 def read_list(path: Path, classes: int) -> list[tuple[int, str]]:
     """(label, file name) of each line of a `.lst` file: tab-separated `index`, `label`, `file name`."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (UnicodeDecodeError, IsADirectoryError):
+        raise ChannelError(f"{path} is no text in UTF-8") from None
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         fields = line.split("\t")
         try:
-            _, label, name = int(fields[0]), int(float(fields[1])), fields[2].strip()
-        except (IndexError, ValueError):
+            _, label, name = int(fields[0]), whole(fields[1]), fields[2].strip()
+        except (IndexError, ValueError, OverflowError):
             raise ChannelError(
                 f"{path} line {number}: index, label and file name separated by tabs expected, not {line!r}"
             ) from None
@@ -47,6 +51,14 @@ def read_list(path: Path, classes: int) -> list[tuple[int, str]]:
             )
         rows.append((label, name))
     return rows
+
+
+def whole(text: str) -> int:
+    """A label, also as MXNet's tools write it: 1.000000. Raises ValueError."""
+    value = float(text)
+    if not value.is_integer():
+        raise ValueError(text)
+    return int(value)
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -74,13 +86,13 @@ def read_channel(folder: Path, classes: int, size: tuple[int, int] | None = None
         raise ChannelError(f"{lists[0]} lists no images: nothing to learn from")
     pixels = []
     for _, name in rows:
-        if not (folder / name).resolve().is_relative_to(folder.resolve()):
+        if "\0" in name or not (folder / name).resolve().is_relative_to(folder.resolve()):
             raise ChannelError(f"{lists[0]} lists {name}, which is outside the channel's folder")
         try:
             pixels.append(read_image(folder / name, size))
         except FileNotFoundError:
             raise ChannelError(f"{folder / name} is missing, though {lists[0].name} lists it") from None
-        except (UnidentifiedImageError, OSError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise ChannelError(f"{folder / name} cannot be read as an image: {error}") from None
         size = size or (pixels[0].shape[1], pixels[0].shape[0])
     images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()

@@ -12,6 +12,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,27 @@ ARRAY_TYPE = "application/x-npy"
 # Far more than a classifier of small images needs; decoding is refused above it, before it costs memory.
 MAX_PIXELS = int(os.environ.get("MAX_IMAGE_PIXELS", 50_000_000))
 MAX_IMAGES = 1024
+# What Pillow raises on damaged files, and NumPy on damaged headers, which it reads as Python.
+BAD_IMAGE = (
+    OSError,
+    SyntaxError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+BAD_HEADER = (
+    ValueError,
+    KeyError,
+    TypeError,
+    OSError,
+    SyntaxError,
+    MemoryError,
+    RecursionError,
+    TokenError,
+)
 
 
 class ImageError(ValueError, _ServerError):
@@ -116,7 +138,9 @@ def decode_image(body: bytes) -> np.ndarray:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except UnidentifiedImageError:
         raise ImageError("the body is no readable PNG or JPEG image") from None
-    except (OSError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+    except ImageError:
+        raise
+    except BAD_IMAGE as error:
         raise ImageError(f"the body is no readable PNG or JPEG image: {first_line(error)}") from None
 
 
@@ -133,8 +157,10 @@ def read_array(body: bytes) -> np.ndarray:
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
         shape, fortran_order, dtype = read_header(file)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except BAD_HEADER as error:
         raise ImageError(f"the body is no readable .npy file: {first_line(error)}") from None
+    if any(type(side) is not int or side < 0 for side in shape):
+        raise ImageError(f"the body is no readable .npy file: {list(shape)} is no shape")
     if dtype != np.uint8 or 0 in shape or fortran_order:
         raise ImageError(f"the array must be of uint8 in C order and not empty, not {dtype} {list(shape)}")
     data = np.frombuffer(body, np.uint8, offset=file.tell())

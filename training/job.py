@@ -145,16 +145,18 @@ class Job:
         """Writes what becomes model.tar.gz (weights, card, serving code) and output.tar.gz."""
         found = self.calibration()
         card = describe(self.run, names, found)
-        save_model(model_dir, self.run.trainer.result, card)
         code = model_dir / "code"
         code.mkdir(exist_ok=True)
         for name in SERVING_CODE:
             shutil.copyfile(Path(__file__).with_name(name), code / name)
+        save_model(model_dir, self.run.trainer.result, card)
         metrics = {
             "epochs": [dataclasses.asdict(epoch) for epoch in self.run.history],
             "calibration": dataclasses.asdict(found) if found else None,
         }
-        (output_dir / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        temporary = output_dir / "metrics.json.tmp"
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(output_dir / "metrics.json")
         if not curves.draw(self.run.history, found, output_dir / "learning_curves.png"):
             self.log("no learning curves drawn: matplotlib is not installed here")
         self.log(f"model written to {model_dir}, metrics to {output_dir}")

@@ -5,7 +5,9 @@ standard library.
 """
 
 import dataclasses
+import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +24,22 @@ CARD = "model.json"
 PATCH = 12
 # Three stages halve an image that the first layer has narrowed by one.
 MINIMUM_SIDE = 9
+MAXIMUM_SIDE = 4096
 # Added to the variances, so that directions that hold nothing but noise are not blown up.
 WHITENING_FLOOR = 0.05
+
+
+# What torch and Python raise on damaged files.
+UNREADABLE = (
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    UnpicklingError,
+)
 
 
 class ModelError(Exception):
@@ -53,12 +69,20 @@ class ModelCard:
     def from_json(cls, text: str) -> "ModelCard":
         """Unknown keys are ignored: an older server reads a newer card."""
         known = {field.name for field in dataclasses.fields(cls)}
-        values = {key: value for key, value in json.loads(text).items() if key in known}
-        values["classes"] = tuple(values["classes"])
+        content = json.loads(text)
+        if not isinstance(content, dict) or not isinstance(content["classes"], list):
+            raise ValueError(f"{CARD} is no object that names classes")
+        values = {key: value for key, value in content.items() if key in known}
+        values["classes"] = tuple(map(str, values["classes"]))
         if "image_size" in values:
             width, height = values["image_size"]
             values["image_size"] = (int(width), int(height))
-        return cls(**values)
+        card = cls(**values)
+        if not all(MINIMUM_SIDE <= side <= MAXIMUM_SIDE for side in card.image_size):
+            raise ValueError(f"image_size {list(card.image_size)} is out of range")
+        if not (math.isfinite(card.temperature) and card.temperature > 0):
+            raise ValueError(f"temperature {card.temperature} is not above 0")
+        return card
 
 
 def conv(inputs: int, outputs: int) -> nn.Conv2d:
@@ -147,7 +171,10 @@ def save_model(folder: Path, network: nn.Module, card: ModelCard) -> None:
     """Writes the two files; `model.json` last, so that a folder with a card is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / (WEIGHTS + ".tmp")
-    torch.save({name: value.cpu() for name, value in network.state_dict().items()}, temporary)
+    content = io.BytesIO()
+    torch.save({name: value.cpu() for name, value in network.state_dict().items()}, content)
+    # By Python: a full disk is an OSError, where torch's own writer has a RuntimeError of several lines.
+    temporary.write_bytes(content.getbuffer())
     temporary.replace(folder / WEIGHTS)
     temporary = folder / (CARD + ".tmp")
     temporary.write_text(card.to_json(), encoding="utf-8")
@@ -165,11 +192,13 @@ def load_model(folder: Path) -> tuple[Network, ModelCard]:
         weights = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
         network = build(card)
         network.load_state_dict(weights)
+        if not all(value.isfinite().all() for value in network.state_dict().values()):
+            raise ValueError("not all weights are numbers")
     except FileNotFoundError as error:
         raise ModelError(
             f"{error.filename} is missing: {folder} is not the content of a model.tar.gz"
         ) from None
-    except (KeyError, TypeError, ValueError, RuntimeError, EOFError, UnpicklingError) as error:
+    except UNREADABLE as error:
         raise ModelError(f"{folder} holds no usable model: {error}") from error
     return network.eval(), card
 

@@ -9,6 +9,7 @@ import argparse
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -140,9 +141,12 @@ def make_folders(*folders: Path) -> None:
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
         except OSError as error:
             raise FolderError(
-                f"{folder} cannot be made ({error.strerror}): choose --model-dir and --output-data-dir"
+                f"{folder} cannot be written ({error.strerror}): choose --model-dir, --output-data-dir and "
+                "--checkpoint-dir"
             ) from None
 
 
@@ -156,7 +160,8 @@ def train(arguments: Sequence[str]) -> int:
         raise recipes.HyperparameterError(f"hyperparameter 'classes': {error}") from None
     termination = Termination()
     termination.install()
-    make_folders(options.model_dir, options.output_data_dir)
+    kept = [options.checkpoint_dir] if options.checkpoint_dir.is_dir() else []
+    make_folders(options.model_dir, options.output_data_dir, *kept)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train, validation = read_channels(options, len(names))
     if recipe.calibration_folds:
@@ -204,6 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return train(sys.argv[1:] if arguments is None else arguments)
     except USER_ERRORS as error:
         message = str(error)
+    except OSError as error:  # a disk that is full, a folder that went away
+        message = f"{error.filename or 'the output'}: {error.strerror or error}"
     except Exception as error:  # noqa: BLE001 - the job's last error must reach the failure file, whatever it is
         traceback.print_exc()
         message = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"

@@ -383,3 +383,10 @@ def test_closing_early_stops_the_threads(archives):
     next(content)
     content.close()
     assert closed == [True]
+
+
+def test_a_label_without_a_repr_is_told(make_archive):
+    nest = b"]" * 100_000 + b"a" * 99_999
+    content = b"\x80\x02}X\x0b\x00\x00\x00fine_labels]" + nest + b"asX\x04\x00\x00\x00dataNs."
+    with pytest.raises(JobError, match="has the label a list"):
+        read(make_archive(("train", content), ("test", content)))

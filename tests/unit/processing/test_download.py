@@ -307,9 +307,34 @@ def test_a_damaged_copy_is_fetched_again(server, archives, tmp_path, capsys):
     kept = tmp_path / "cache" / "archives" / f"md5-{md5}"
     kept.write_bytes(content[:50_000] + b"damage" + content[50_006:])
     prepare(options(server, tmp_path, md5=md5))
-    assert "was damaged; fetching it again" in capsys.readouterr().err
+    assert "cannot be read; fetching it again" in capsys.readouterr().err
     assert kept.read_bytes() == content
     assert len(server.behaviour.requests) == 2
+
+
+def test_what_was_cut_short_without_notice_does_not_stay(server, archives, tmp_path):
+    """A server that names no lesser length than it sends: only reading shows that the end is missing."""
+    content = archives["binary"].read_bytes()
+    server.behaviour = Behaviour(content=content[:100_000])
+    with pytest.raises(JobError, match="cut short"):
+        prepare(options(server, tmp_path))
+    assert list((tmp_path / "cache" / "archives").iterdir()) == []
+    server.behaviour = Behaviour(content=content)
+    assert prepare(options(server, tmp_path))["splits"]["validation"]["images"] == 8
+
+
+def test_an_empty_answer_is_called_empty(server, tmp_path):
+    server.behaviour = Behaviour(content=b"")
+    with pytest.raises(JobError, match="is empty"):
+        prepare(options(server, tmp_path))
+
+
+@pytest.mark.parametrize(
+    "source", ["", "http://[::1", "http://a:b:c/x", "http://exa mple/x", "http://example.org/ü", "https://"]
+)
+def test_what_is_no_url_is_not_tried(source, tmp_path):
+    with pytest.raises(SourceError):
+        prepare(Options(source, ("apple",), tmp_path / "out"))
 
 
 def test_a_good_copy_outlives_a_mistake(server, archives, tmp_path, capsys):

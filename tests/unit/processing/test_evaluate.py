@@ -283,6 +283,11 @@ MISTAKES = {
         [],
         "model_fn failed: ZeroDivisionError",
     ),
+    "exit": (
+        broken("return json.loads", "raise SystemExit(0); return json.loads"),
+        [],
+        "model_fn failed: SystemExit",
+    ),
     "no classes": (nameless, [], "give --classes"),
     "nowhere": (lambda folder: folder, [], "there is no model at"),
 }
@@ -303,6 +308,8 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(tmp_path, data, make, 
         ("0\t0\n", "line 1 is not index, label and file name"),
         ("0\tbicycle\timage_0.png\n", "line 1 is not"),
         ("0\t0\tgone.png\n", 'names "gone.png", which is not there'),
+        ("0\t" + "1" * 5000 + "\timage_0.png\n", "line 1 is not"),
+        ("0\t0\t../model/model.json\n", "outside its folder"),
         ("0\t2\timage_0.png\n", "have label 2, and the model only 2 classes"),
     ],
 )
@@ -330,6 +337,34 @@ def test_a_cut_model(tmp_path, model, data):
     archive.write_bytes(archive.read_bytes()[:-100])
     with pytest.raises(JobError, match="cannot be unpacked"):
         evaluate(archive, data, tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", range(20))
+def test_a_damaged_model_ends_in_a_sentence(tmp_path, model, data, place):
+    archive = pack_model(model, tmp_path / "model.tar.gz")
+    content = bytearray(archive.read_bytes())
+    content[len(content) * place // 20] ^= 0x5A
+    archive.write_bytes(content)
+    try:
+        evaluate(archive, data, tmp_path / "out")
+    except JobError:
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"trained": "x"},
+        {"trained": {"calibration": [1]}},
+        {"threshold": "x", "trained": {"calibration": {"target": 0.99, "coverage": 0.5}}},
+        {"threshold": 0.9, "trained": {"calibration": {"target": "x", "coverage": 0.5}}},
+        {"threshold": 0.9, "trained": {"calibration": {"target": 0.99}}},
+    ],
+)
+def test_a_card_that_makes_no_sense_recommends_nothing(tmp_path, model, data, change):
+    path = model / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert evaluate(model, data, tmp_path / "out")["recommended_threshold"]["value"] is None
 
 
 def test_as_a_job(tmp_path, model, data):

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import pickletools
+import struct
 from contextlib import suppress
 
 import numpy as np
@@ -193,3 +194,14 @@ def test_a_damaged_pickle_gives_a_value_or_one_error(data):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     with suppress(PickleContentError):
         load(bytes(content))
+
+
+def test_one_text_called_for_again_and_again_does_not_fill_the_memory(monkeypatch):
+    monkeypatch.setattr(plain_pickle, "MAX_BUILT_BYTES", 100_000)
+    text = b"X" + struct.pack("<I", 10_000) + b"x" * 10_000 + b"q\x00"
+    again = b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R"
+    content = b"\x80\x02(" + text + again * 11 + b"t."
+    with pytest.raises(PickleContentError, match="builds more than"):
+        plain_pickle.load(io.BytesIO(content), len(content), "x")
+    fewer = b"\x80\x02(" + text + again * 9 + b"t."
+    assert len(plain_pickle.load(io.BytesIO(fewer), len(fewer), "x")) == 10

@@ -350,3 +350,20 @@ def test_samples_keep_their_proportions():
         shown = (np.asarray(sheet) == 200).all(axis=2)
     rows, columns = shown.any(axis=1).sum(), shown.any(axis=0).sum()
     assert (rows, columns) == (16, 64)
+
+
+@pytest.mark.parametrize(
+    ("part", "files"),
+    [
+        ("validation_images", {"holiday.png": b"mine"}),
+        ("train", {"train.lst": b"", "manifest.jsonl": b"", "mine.txt": b"mine"}),
+    ],
+)
+def test_a_persons_files_are_not_taken_for_an_earlier_run(archives, tmp_path, part, files):
+    (tmp_path / "out" / part).mkdir(parents=True)
+    for name, content in files.items():
+        (tmp_path / "out" / part / name).write_bytes(content)
+    options = Options(str(archives["binary"]), ("apple",), tmp_path / "out", validation_images=True)
+    with pytest.raises(OutputError, match="not from an earlier run"):
+        prepare(options)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out" / part).iterdir()} == files

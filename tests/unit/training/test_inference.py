@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngInfo
 
 from training import inference
 from training.fit import predict
@@ -223,3 +225,76 @@ def test_card_with_keys_of_a_newer_release_is_read(tmp_path: Path):
     card = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps({**card, "new": 1}))
     assert inference.model_fn(str(folder)).card.classes == CLASSES
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_size": [0, 0]},
+        {"image_size": [10_000_000, 9]},
+        {"temperature": 0},
+        {"temperature": "x"},
+        {"temperature": float("nan")},
+        {"classes": "ab"},
+    ],
+)
+def test_a_card_that_makes_no_sense_is_refused(tmp_path: Path, change: dict):
+    make_model(tmp_path)
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ModelError):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "{}", "7"])
+def test_a_card_that_is_none_is_refused(tmp_path: Path, content: str):
+    make_model(tmp_path)
+    (tmp_path / "model.json").write_text(content)
+    with pytest.raises(ModelError):
+        load_model(tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path):
+    card = ModelCard(CLASSES, width=4)
+    network = Network(len(CLASSES), width=4)
+    torch.nn.init.constant_(network.head.weight, float("nan"))
+    save_model(tmp_path, network, card)
+    with pytest.raises(ModelError, match="not all weights are numbers"):
+        load_model(tmp_path)
+
+
+def test_cut_weights_are_refused(tmp_path: Path):
+    make_model(tmp_path)
+    content = (tmp_path / "model.pt").read_bytes()
+    for size in range(0, len(content), len(content) // 40):
+        (tmp_path / "model.pt").write_bytes(content[:size])
+        with pytest.raises(ModelError):
+            load_model(tmp_path)
+
+
+def raw_npy(header: bytes, content: bytes = b"") -> bytes:
+    padded = header + b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded + content
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        raw_npy(b"{'descr': (("),
+        raw_npy(b"-" * 9000),
+        raw_npy(b"{'descr': '|u1', 'fortran_order': False, 'shape': (-4, -4, 3), }", bytes(48)),
+        raw_npy(b"{'descr': '|u1', 'fortran_order': False, 'shape': (True, 4, 3), }", bytes(12)),
+    ],
+)
+def test_a_wild_array_header_is_the_clients_mistake(body: bytes):
+    with pytest.raises(inference.ImageError):
+        inference.input_fn(body, "application/x-npy")
+
+
+def test_a_text_that_unpacks_to_megabytes_is_the_clients_mistake():
+    content = io.BytesIO()
+    text = PngInfo()
+    text.add_text("comment", "x" * 5_000_000, zip=True)
+    Image.new("RGB", (8, 8)).save(content, "PNG", pnginfo=text)
+    with pytest.raises(inference.ImageError):
+        inference.input_fn(content.getvalue(), "image/png")

@@ -228,7 +228,7 @@ def output_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--classes", "bicycle"], "two different class names"),
         (["--classes", "a,b,c"], "no image of label 2"),
         (["--train", "/nowhere"], "train channel's folder /nowhere is missing"),
-        (["--model-dir", "/proc/model"], "/proc/model cannot be made"),
+        (["--model-dir", "/proc/model"], "/proc/model cannot be written"),
         (
             ["--learning-rate", "10", "--weight-decay", "10", "--epochs", "200"],
             "lower the hyperparameter learning-rate",
@@ -332,3 +332,34 @@ def test_calibration_needs_two_images_of_each_class(
     assert train.main(arguments(few, tmp_path, *WITH_FOLDS)) == 1
     assert "one image of label 0, and the calibration needs" in capsys.readouterr().err
     assert train.main(arguments(few, tmp_path)) == 0
+
+
+def test_an_unwritable_checkpoint_folder_is_told_before_the_training(
+    channels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    assert train.main(arguments(channels, tmp_path, "--checkpoint-dir", "/proc")) == 1
+    error = capsys.readouterr().err
+    assert "/proc cannot be written" in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "model" / "model.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"0\tinf\tx.png\n", "line 1"),
+        (b"0\t0.7\tx.png\n", "line 1"),
+        (b"0\t0\ta\0b.png\n", "outside the channel"),
+        (b"\xff\xfe", "no text in UTF-8"),
+    ],
+)
+def test_a_spoilt_list_is_told(
+    channels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, says: str
+):
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(channels, spoilt)
+    (spoilt / "train" / "train.lst").write_bytes(content)
+    assert train.main(arguments(spoilt, tmp_path)) == 1
+    error = capsys.readouterr().err
+    assert says in error
+    assert "Traceback" not in error
