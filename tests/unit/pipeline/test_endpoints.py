@@ -62,7 +62,7 @@ def test_deploy_makes_three_of_one_name(clients, settings, package):
         {"ModelArn": f"{ARN}model/m"},
         {
             "ModelName": ANY,
-            "ExecutionRoleArn": settings.role_arn,
+            "ExecutionRoleArn": settings.role("model"),
             "Containers": [{"ModelPackageName": PACKAGE}],
             "Tags": ANY,
         },
