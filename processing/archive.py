@@ -99,7 +99,7 @@ def _check_complete(archive: str, seen: set[str]) -> None:
 
 def _read_python_split(member: Member, chosen: np.ndarray, take: Take) -> None:
     """Where labels and names stand before the data, as they do in the official archive, in one pass."""
-    tables = 0
+    handed: list[np.ndarray] = []  # the labels of each table whose rows were handed over
 
     def choose(known: dict[Any, Any]) -> RowChoice | None:
         table = _string_keys(known, member)
@@ -112,9 +112,9 @@ def _read_python_split(member: Member, chosen: np.ndarray, take: Take) -> None:
         names = _file_names(table["filenames"], member, len(labels))
 
         def hand_over(before: int, content: np.ndarray) -> None:
-            nonlocal tables
-            tables += before == 0
-            if tables > 1:
+            if not before:
+                handed.append(labels)
+            if len(handed) > 1:
                 raise ArchiveContentError(
                     f"{member.name} holds more than one table of {len(labels):,} images"
                 )
@@ -132,10 +132,12 @@ def _read_python_split(member: Member, chosen: np.ndarray, take: Take) -> None:
     if len(labels) != images:
         raise ArchiveContentError(f"{member.name} has {images:,} images and {len(labels):,} labels")
     names = _file_names(table.get("filenames"), member, images)
-    if not tables:
+    if not handed:
         take(_records(member, rows, labels, pixels, names))
     elif not isinstance(table["data"], PickedRows):
         raise ArchiveContentError(f"{member.name}: {images:,} images are not in its data")
+    elif not np.array_equal(handed[0], labels):
+        raise ArchiveContentError(f"{member.name} gives other labels after its data than before")
 
 
 def _records(

@@ -1,7 +1,7 @@
 """Small RGB images as PNG files.
 
-Pillow sets up buffers for large images each time, which for one of 32 x 32 pixels takes four times as long as
-all of this. Format: https://www.w3.org/TR/png-3/
+Pillow sets up buffers for large images each time, which for one of 32 x 32 pixels takes several times as long
+as all of this. Format: https://www.w3.org/TR/png-3/
 """
 
 from __future__ import annotations

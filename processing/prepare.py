@@ -89,19 +89,14 @@ def prepare(options: Options) -> dict[str, Any]:
     source, known_md5 = resolve(options.source, options.mirror)
     md5 = options.md5 or known_md5
     cache = ArchiveCache(options.cache_dir) if options.cache_dir else None
-    first = Fetch(source, md5, cache)
-    try:
-        return _prepare(first, options)
-    except UNREADABLE:
-        if not first.discard():
-            raise
-    print(f"the kept copy of {first.name} cannot be read; fetching it again", file=sys.stderr)
-    again = Fetch(source, md5, cache)
-    try:
-        return _prepare(again, options)
-    except UNREADABLE:
-        again.discard()
-        raise
+    while True:
+        fetch = Fetch(source, md5, cache)
+        try:
+            return _prepare(fetch, options)
+        except UNREADABLE:
+            if not fetch.discard():
+                raise
+        print(f"the kept copy of {fetch.name} cannot be read; fetching it again", file=sys.stderr)
 
 
 def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:

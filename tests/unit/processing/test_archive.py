@@ -100,6 +100,16 @@ def test_a_second_table_is_not_taken_for_the_images(make_archive, entries, sente
         read(make_archive(("train", content), ("test", content)))
 
 
+def test_labels_that_change_after_the_data_are_refused(make_archive):
+    """A key given twice counts as it stands last; by then the rows went out under the first."""
+    before = {"filenames": [b""] * 600, "fine_labels": [8, 48] * 300, "data": TABLE}
+    again = pack.dump({"fine_labels": [48, 8] * 300})
+    entries = again[again.index(b"}(") + 2 : again.rindex(b"u.")]
+    content = pack.dump(before).removesuffix(b"u.") + entries + b"u."
+    with pytest.raises(ArchiveContentError, match="other labels after its data"):
+        read(make_archive(("train", content), ("test", content)))
+
+
 def test_members_in_any_order_and_without_folder(make_archive, members, archives):
     shuffled = [(name.rpartition("/")[2], content) for name, content in members("python")][::-1]
     found, expected = read(make_archive(*shuffled)), read(archives["python"])
