@@ -80,7 +80,7 @@ def read_channel(folder: Path) -> list[Example]:
         if len(fields) != 3 or not fields[1].isdecimal() or len(fields[1]) > LABEL_DIGITS:
             raise ChannelError(f"{lists[0]}, line {number} is not index, label and file name")
         path = folder / fields[2]
-        if not path.resolve().is_relative_to(folder.resolve()):
+        if "\0" in fields[2] or not path.resolve().is_relative_to(folder.resolve()):
             raise ChannelError(f'{lists[0]}, line {number} names "{fields[2]}", which is outside its folder')
         if not path.is_file():
             raise ChannelError(f'{lists[0]}, line {number} names "{fields[2]}", which is not there')

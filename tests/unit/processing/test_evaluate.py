@@ -310,6 +310,7 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(tmp_path, data, make, 
         ("0\t0\tgone.png\n", 'names "gone.png", which is not there'),
         ("0\t" + "1" * 5000 + "\timage_0.png\n", "line 1 is not"),
         ("0\t0\t../model/model.json\n", "outside its folder"),
+        ("0\t0\ta\0b.png\n", "outside its folder"),
         ("0\t2\timage_0.png\n", "have label 2, and the model only 2 classes"),
     ],
 )
