@@ -27,6 +27,11 @@ MAX_OPERATIONS = 4_000_000
 LARGE = 1 << 20
 # What constructors may make in all: one text, called for again and again, would fill any memory.
 MAX_BUILT_BYTES = 512 << 20
+# Operations that come by the hundred thousand, at once: BININT1 after BININT1, and what follows the name
+# `_codecs.encode` where Python 3 writes a string of bytes in protocol 2, with its places in the memo.
+_SMALL_INTEGERS = re.compile(rb"(?:K.)+", re.DOTALL)
+_ENCODED = re.compile(rb"X(.)\0\0\0(.{0,255}?)r(.{4})h(.)\x86r(.{4})Rr(.{4})", re.DOTALL)
+_ENCODE = "_codecs.encode"
 _DTYPE = re.compile(r"[<>|=]?[biuf][1248]")
 _MARK = object()
 _STOP = ord(".")
@@ -82,7 +87,7 @@ class _Machine:
         self.choose = choose
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
-        self.built = 0
+        self.built = self.integers = 0
 
     def run(self) -> Any:
         next_operation, operations = self.input.operation, _OPERATIONS
@@ -96,7 +101,10 @@ class _Machine:
                     f"opcode {code:#04x} at byte {self.input.position - 1:,} is not for plain data"
                 )
             operation(self)
-        raise PickleContentError(f"more than {MAX_OPERATIONS:,} operations")
+        raise self._endless()
+
+    def _endless(self) -> PickleContentError:
+        return PickleContentError(f"more than {MAX_OPERATIONS:,} operations")
 
     def _finish(self) -> Any:
         (value,) = self.stack
@@ -117,6 +125,19 @@ class _Machine:
         items = stack[at + 1 :]
         del stack[at:]
         return items
+
+    def push_built(self, value: Any) -> None:
+        """What a constructor made."""
+        self.built += len(value) if isinstance(value, (bytes, bytearray)) else 0
+        if self.built > MAX_BUILT_BYTES:
+            raise PickleContentError(f"builds more than {MAX_BUILT_BYTES >> 20} MiB")
+        self.push(value)
+
+    def push_integers(self, values: bytes) -> None:
+        self.integers += len(values)
+        if self.integers > MAX_OPERATIONS:
+            raise self._endless()
+        self.stack.extend(values)
 
     def pop(self) -> Any:
         return _settled(self.stack.pop())
@@ -208,10 +229,7 @@ class _Machine:
         if constructor is None:
             raise PickleContentError(f"calls {name.text}, which plain data does not need")
         value = constructor(*_expect(arguments, tuple))
-        self.built += len(value) if isinstance(value, (bytes, bytearray)) else 0
-        if self.built > MAX_BUILT_BYTES:
-            raise PickleContentError(f"builds more than {MAX_BUILT_BYTES >> 20} MiB")
-        self.push(value)
+        self.push_built(value)
 
     def build(self) -> None:
         state = _expect(self.pop(), tuple)
@@ -288,7 +306,7 @@ def _scalar(dtype: Any, content: Any) -> int | float:
 
 
 _CONSTRUCTORS: dict[str, Callable[..., Any]] = {
-    "_codecs.encode": _encode,
+    _ENCODE: _encode,
     "__builtin__.bytes": lambda: b"",  # how Python 3 writes the empty one in protocol 2
     "numpy.dtype": _dtype,
     "numpy.core.multiarray._reconstruct": _new_array,
@@ -300,10 +318,14 @@ _MENTIONED = frozenset({"numpy.ndarray"})  # named as an argument, never called
 # The operations that come by the hundred thousand take their operands from the buffer themselves.
 
 
-def _small_integer(machine: _Machine) -> None:
-    source = machine.input
-    machine.stack.append(source.buffer[source.at])
-    source.at += 1
+def _small_integers(machine: _Machine) -> None:
+    """BININT1, and all that follow it without another operation between: a list of labels."""
+    source, at = machine.input, machine.input.at
+    run = _SMALL_INTEGERS.match(source.buffer, at - 1)
+    if run is None:  # the pickle ends here
+        raise IndexError
+    machine.push_integers(source.buffer[at : run.end() : 2])
+    source.at = run.end()
 
 
 def _short_bytes(machine: _Machine) -> None:
@@ -327,8 +349,26 @@ def _put_long(machine: _Machine) -> None:
 
 def _get(machine: _Machine) -> None:
     source = machine.input
-    machine.stack.append(machine.memo[source.buffer[source.at]])
+    value = machine.memo[source.buffer[source.at]]
     source.at += 1
+    if not (isinstance(value, _Name) and value.text == _ENCODE and _encoded(machine)):
+        machine.stack.append(value)
+
+
+def _encoded(machine: _Machine) -> bool:
+    """The call of `_codecs.encode` that may follow its name, at once; False leaves everything as it was."""
+    source, memo = machine.input, machine.memo
+    call = _ENCODED.match(source.buffer, source.at)
+    if call is None or len(call[2]) != call[1][0]:
+        return False
+    encoding = memo.get(call[4][0])
+    text = call[2].decode("utf-8", "surrogatepass")
+    content = _encode(text, encoding)
+    for place, value in ((call[3], text), (call[5], (text, encoding)), (call[6], content)):
+        memo[int.from_bytes(place, "little")] = value
+    machine.push_built(content)
+    source.at = call.end()
+    return True
 
 
 def _pair(machine: _Machine) -> None:
@@ -356,7 +396,7 @@ _CODES: dict[int, Callable[[_Machine], object]] = {
     0x88: lambda m: m.push(True),
     0x89: lambda m: m.push(False),
     ord("J"): lambda m: m.push(int.from_bytes(m.input.take(4), "little", signed=True)),
-    ord("K"): _small_integer,
+    ord("K"): _small_integers,
     ord("M"): lambda m: m.push(m.unsigned(2)),
     0x8A: lambda m: m.push(int.from_bytes(m.input.take(m.input.byte()), "little", signed=True)),  # LONG1
     ord("G"): lambda m: m.push(struct.unpack(">d", m.input.take(8))[0]),

@@ -93,6 +93,55 @@ def test_the_same_object_twice_is_read_twice():
     assert same(value[2], array)
 
 
+@given(st.lists(st.binary(max_size=300), max_size=40), st.integers(0, 100_000), st.randoms())
+@settings(max_examples=50)
+def test_long_lists_of_labels_and_names_in_every_protocol(names, labels, random):
+    # Enough objects before them that their places in the memo take four bytes, where they are read at once.
+    table = {"before": [[] for _ in range(300)], "names": names, "labels": list(random.randbytes(labels))}
+    for protocol in (2, 3, 4, 5):
+        assert same(load(pickle.dumps(table, protocol)), table)
+
+
+def _encoded(text: bytes, length: int, encoding: bytes = b"latin1") -> bytes:
+    """A tuple of `a`, and twice `text`, as Python 3 writes its second string of bytes in protocol 2."""
+    first = (
+        b"c_codecs\nencode\nq\x00X\x01\x00\x00\x00aX"
+        + struct.pack("<I", len(encoding))
+        + encoding
+        + b"q\x01\x86R"
+    )
+    place = [struct.pack("<I", number) for number in (300, 301, 302)]
+    second = b"h\x00X%b%br%bh\x01\x86r%bRr%b" % (struct.pack("<I", length), text, *place)
+    return b"\x80\x02(" + first + second + b"j" + place[2] + b"t."
+
+
+def test_an_encoded_name_goes_where_the_memo_says():
+    content = _encoded(b"caf\xc3\xa9.png", 9)
+    assert load(content) == pickle.loads(content) == (b"a", b"caf\xe9.png", b"caf\xe9.png")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _encoded(b"name", 3),
+        _encoded(b"name", 5),
+        _encoded(b"name", 4, b"utf-8"),
+        _encoded(b"n\xff", 2),
+        _encoded("€".encode(), 3),
+    ],
+)
+def test_an_encoded_name_that_is_damaged(content):
+    with pytest.raises(PickleContentError, match=r"^data: "):
+        load(content)
+
+
+def test_refuses_integers_without_end(monkeypatch):
+    monkeypatch.setattr(plain_pickle, "MAX_OPERATIONS", 1000)
+    assert len(load(b"](" + b"K\x01" * 1000 + b"e.")) == 1000
+    with pytest.raises(PickleContentError, match="operations"):
+        load(b"](" + b"K\x01" * 1001 + b"e.")
+
+
 class Calls:
     def __init__(self, function, *arguments):
         self._reduced = (function, arguments)
