@@ -10,6 +10,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
+from training import recipe
+
 if TYPE_CHECKING:
     from pipeline.settings import Settings
 
@@ -136,6 +138,8 @@ def check(settings: Settings) -> None:
             )
     if algorithm == BUILT_IN:
         _check_built_in(settings)
+    if algorithm == PYTORCH:
+        _check_recipe(settings)
 
 
 def _check_built_in(settings: Settings) -> None:
@@ -147,3 +151,12 @@ def _check_built_in(settings: Settings) -> None:
     for name in ("learning_rate", "weight_decay"):
         if getattr(settings, name) > 1:
             raise ValueError(f"{name}: {BUILT_IN} takes at most 1")
+
+
+def _check_recipe(settings: Settings) -> None:
+    """What the training script would refuse, before an instance is paid for."""
+    try:
+        arguments = [f"--{name}={text}" for name, text in settings.hyperparameters.items()]
+        recipe.from_namespace(recipe.parser().parse_args(arguments))
+    except recipe.HyperparameterError as error:
+        raise ValueError(f"hyperparameters: {error}") from None

@@ -138,7 +138,7 @@ class Settings(BaseSettings):
         tuple[ClassName, ...], NoDecode, BeforeValidator(_comma_separated), Field(min_length=2)
     ] = ("bicycle", "motorcycle")
     data_source: DataSource = "cifar100"
-    image_size: Annotated[Integer, Field(ge=8, le=512)] = 32
+    image_size: Annotated[Integer, Field(ge=9, le=512)] = 32  # from what the network's three stages can halve
 
     accuracy_threshold: Annotated[Number, Field(ge=0, le=1)] = 0.85
     # How much less accurate than the approved model, on the same images, a new one may be; 1 lets any pass.

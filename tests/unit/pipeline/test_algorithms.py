@@ -182,7 +182,9 @@ def test_script_mode_in_own_images():
     document = json.loads(
         definition_json(
             settings_module.load(
-                training_image_uri=OWN, inference_image_uri=SERVES, hyperparameters={"threads": 2, "x": "y"}
+                training_image_uri=OWN,
+                inference_image_uri=SERVES,
+                hyperparameters={"threads": 2, "optimiser": "adamw"},
             ),
             **CODE,
         )
@@ -191,7 +193,7 @@ def test_script_mode_in_own_images():
     assert steps["TrainModel"]["AlgorithmSpecification"]["TrainingImage"] == OWN
     assert json.loads(steps["TrainModel"]["HyperParameters"]["sagemaker_program"]) == "train.py"
     assert steps["TrainModel"]["HyperParameters"]["threads"] == "2"
-    assert steps["TrainModel"]["HyperParameters"]["x"] == '"y"'  # the toolkit decodes JSON
+    assert steps["TrainModel"]["HyperParameters"]["optimiser"] == '"adamw"'  # the toolkit decodes JSON
     assert "pytorch-training" in steps["PrepareData"]["AppSpecification"]["ImageUri"]
     register = steps["CheckAccuracy"]["IfSteps"][0]["Arguments"]
     assert register["InferenceSpecification"]["Containers"][0]["Image"] == SERVES
@@ -256,6 +258,9 @@ def test_hyperparameters_over_the_defaults():
             "hyperparameters: num_training_samples comes from the other settings or from the data",
         ),
         ({"hyperparameters": {"sagemaker_program": "x"}}, "sagemaker_program comes from"),
+        ({"hyperparameters": {"cutmixx": 0.8}}, "hyperparameters: .*--cutmixx"),
+        ({"hyperparameters": {"cutmix": 8}}, "hyperparameters: cutmix must be between 0 and 1, not 8"),
+        ({"image_size": 8}, "--image-size: .* greater than or equal to 9"),
         ({"hyperparameters": {"x": True}}, "x: a text or a number is wanted, not True"),
         ({"hyperparameters": "x=1"}, "a JSON object is wanted"),
         ({"training_image_uri": "ubuntu:24.04"}, "--training-image-uri: "),
