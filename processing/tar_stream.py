@@ -104,7 +104,7 @@ def _next_header(file: ForwardFile, archive: str) -> tarfile.TarInfo | None:
         if header.type not in _PREFIXES:
             return _whole(blocks, header, archive) if len(blocks) > 1 else header
         if not 0 <= header.size <= MAX_HEADER_BYTES or len(blocks) > 8:
-            raise TarError(f'{archive}: a header before "{header.name}" claims {header.size:,} bytes')
+            raise TarError(f"{archive}: a header before {header.name!r:.100} claims {header.size:,} bytes")
         blocks.append(file.read(header.size + -header.size % BLOCK))
 
 
@@ -113,13 +113,15 @@ def _whole(blocks: list[bytes], last: tarfile.TarInfo, archive: str) -> tarfile.
         with tarfile.open(fileobj=io.BytesIO(b"".join(blocks)), mode="r:") as tar:
             header = tar.next()
     except (tarfile.TarError, ValueError, ArithmeticError, LookupError) as error:
-        raise TarError(f'{archive}: the header of "{last.name}" is damaged: {error}') from None
+        raise TarError(f"{archive}: the header of {last.name!r:.100} is damaged: {error}") from None
     if header is None:
-        raise TarError(f'{archive}: the header of "{last.name}" is damaged')
+        raise TarError(f"{archive}: the header of {last.name!r:.100} is damaged")
     return header
 
 
 def _check(header: tarfile.TarInfo, archive: str) -> None:
+    if not header.name.isprintable():  # it goes into messages, and from there to a terminal
+        raise TarError(f"{archive}: a member's name holds control characters: {header.name!r:.100}")
     path = PurePosixPath(header.name)
     if path.is_absolute() or ".." in path.parts:
         raise TarError(f'{archive}: member "{header.name}" points outside the archive')

@@ -268,6 +268,17 @@ def test_refuses_a_header_of_absurd_size(make_archive):
 
 
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("name", ["\x1b[31mred", "two\nlines", "latin-\udce9", "\x1b[2J" + "d" * 200])
+def test_names_that_a_terminal_would_obey(tmp_path, form, name):
+    path = tmp_path / "names.tar.gz"
+    with tarfile.open(path, "w:gz", format=form, errors="surrogateescape") as tar:
+        tar.addfile(tarfile.TarInfo(name))
+    with pytest.raises(TarError, match="control characters") as caught:
+        read(path)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 @pytest.mark.parametrize("folder", ["d" * 200, "ordner-für-daten", "../" + "d" * 200])
 def test_names_in_headers_of_their_own(tmp_path, members, form, folder):
     path = tmp_path / "long.tar.gz"
