@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict
 from typing import Annotated
 
@@ -56,15 +57,23 @@ def run(
 ) -> None:
     """Send images through the workflow and say what came of each."""
     settings, clients = connect(context)
-    from pipeline import console, inference
+    from pipeline import console, inference, progress
     from workflows import run
 
     keys = inference.image_keys(clients("s3"), settings, images)
     arn = inference.workflow_plan(settings).state_machine_arn
     classes = inference.classes(clients, settings)
-    with inference.deployed_workflow():
+    with inference.deployed_workflow(), progress.counting("workflow", "images", len(keys)) as done:
+        ended = itertools.count(1)
         results = run.run(
-            clients, arn, settings.bucket, keys, classes, threshold=threshold, review=settings.review
+            clients,
+            arn,
+            settings.bucket,
+            keys,
+            classes,
+            threshold=threshold,
+            review=settings.review,
+            on_result=lambda _: done(next(ended)),
         )
     console.print_rows([result.as_dict() for result in results], COLUMNS, "", as_json)
 
