@@ -72,18 +72,23 @@ def empty(s3: Any, bucket: str, prefix: str = "") -> int:
         DeletionError: S3 kept some of them.
     """
     count = 0
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
-        found = page.get("Versions", []) + page.get("DeleteMarkers", [])
-        if found:
-            versions = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
-            answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
-            if answer.get("Errors"):
-                first = answer["Errors"][0]
-                raise DeletionError(
-                    f"s3://{bucket}/{first['Key']} stays: {first.get('Message', first['Code'])}"
-                )
-            count += len(versions)
+    # From the front each time: a page's marker names what is deleted by then, and moto does not go on there.
+    while found := _versions(s3, bucket, prefix):
+        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
+        if answer.get("Errors"):
+            first = answer["Errors"][0]
+            raise DeletionError(f"s3://{bucket}/{first['Key']} stays: {first.get('Message', first['Code'])}")
+        count += len(found)
     for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
         for upload in page.get("Uploads", []):
             s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
     return count
+
+
+def _versions(s3: Any, bucket: str, prefix: str) -> list[dict[str, str]]:
+    """The first 1,000 versions and delete markers below the prefix, as DeleteObjects takes them."""
+    page = s3.list_object_versions(Bucket=bucket, Prefix=prefix)
+    return [
+        {"Key": item["Key"], "VersionId": item["VersionId"]}
+        for item in page.get("Versions", []) + page.get("DeleteMarkers", [])
+    ]

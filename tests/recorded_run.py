@@ -263,6 +263,8 @@ class Run:
             listed = self.json("endpoint", "list")
             for endpoint in listed:
                 self.scones("endpoint", "delete", endpoint["name"])
+        self.scones("destroy", "--yes")  # the owner's
+        assert self._owner("s3").list_buckets()["Buckets"] == []
 
     def _owner(self, service: str) -> Any:
         """A client of the account's owner, of whom nothing is noted."""

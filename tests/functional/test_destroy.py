@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 from typer.testing import CliRunner
 
+from pipeline import objects
 from pipeline.cli import app
 from tests.functional.test_pipeline_engine import IMAGE, ROLE, create, finished, steps_of
 
@@ -64,3 +66,16 @@ def test_the_models_of_its_own_executions_go_and_no_others(client, local_aws, mo
     assert models(sagemaker) == before - own
     listed = json.dumps(sagemaker.list_pipelines()["PipelineSummaries"], default=str)
     assert (pipeline in listed, other in listed) == (False, True)
+
+
+def test_a_bucket_of_many_objects_and_versions_is_emptied(client, local_aws):
+    s3, bucket = client("s3"), f"many-{uuid.uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    keys = [f"left/{number:03}" for number in range(510)] + ["gone/0"]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda key: s3.put_object(Bucket=bucket, Key=key), keys + keys))
+    s3.delete_object(Bucket=bucket, Key="gone/0")
+    assert objects.empty(s3, bucket, "gone/") == 3
+    assert objects.empty(s3, bucket) == 2 * 510  # more than one page of 1,000
+    s3.delete_bucket(Bucket=bucket)
