@@ -33,13 +33,14 @@ def shift(images: Tensor, pixels: int, generator: Generator) -> Tensor:
     if pixels <= 0:
         return images
     count, _, height, width = images.shape
-    top, left = torch.randint(0, 2 * pixels + 1, (2, count), generator=generator)
-    rows = (top[:, None] + torch.arange(height))[:, None, :, None].to(images.device)
-    columns = (left[:, None] + torch.arange(width))[:, None, None, :].to(images.device)
+    corners = torch.randint(0, 2 * pixels + 1, (2, count), generator=generator).T.tolist()
     padded = functional.pad(images, (pixels, pixels, pixels, pixels), mode="reflect")
-    image = torch.arange(count, device=images.device)[:, None, None, None]
-    channel = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
-    return padded[image, channel, rows, columns]
+    return torch.stack(
+        [
+            image[:, top : top + height, left : left + width]
+            for image, (top, left) in zip(padded, corners, strict=True)
+        ]
+    )
 
 
 def affine(images: Tensor, strength: float, generator: Generator, size: Sequence[int]) -> Tensor:

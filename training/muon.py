@@ -26,14 +26,14 @@ def orthogonalise(matrix: Tensor, steps: int, precision: torch.dtype) -> Tensor:
         return orthogonalise(matrix.T, steps, precision).T
     # An iteration is x = (A + B g + C g g) x with g = x x'; in terms of g alone it costs rows^3 each.
     gram = x @ x.T
-    product = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    product: Tensor | None = None
     for step in range(steps):
-        factor = torch.addmm(B * gram, gram, gram, alpha=C)
+        factor = torch.addmm(gram, gram, gram, beta=B, alpha=C)
         factor.diagonal().add_(A)
-        product = factor @ product
+        product = factor if product is None else factor @ product
         if step + 1 < steps:
             gram = factor @ gram @ factor
-    return (product @ x).float()
+    return (x if product is None else product @ x).float()
 
 
 class Muon(torch.optim.Optimizer):
