@@ -27,7 +27,7 @@ class Recipe:
     classes: str = _option(
         "bicycle,motorcycle", "class names in the order of their labels, separated by commas"
     )
-    epochs: int = _option(38, "passes over the training images", low=1, high=10_000)
+    epochs: int = _option(28, "passes over the training images", low=1, high=10_000)
     optimiser: str = _option("muon", "of the convolutions; adamw: of everything", choices=("muon", "adamw"))
     learning_rate: float = _option(0.1, "highest learning rate of the one-cycle schedule", low=1e-8, high=10)
     batch_size: int = _option(25, "images a step", low=2, high=65_536)
@@ -51,7 +51,7 @@ class Recipe:
     greyscale: float = _option(0.2, "share of the training images whose colours are taken away", high=1)
     cutmix: float = _option(0.5, "share of the batches in which each image gets a part of another", high=1)
     cutout: float = _option(0.125, "side of the greyed-out square as a share of the image's; 0: none", high=1)
-    small_share: float = _option(0.6, "share of the run at its beginning in which images are small", high=1)
+    small_share: float = _option(0.0, "share of the run at its beginning in which images are small", high=1)
     small_side: float = _option(0.75, "side of the small images as a share of the full one", low=0.1, high=1)
     label_smoothing: float = _option(0.1, "share of the target that is spread over all classes", high=0.9)
     ema: float = _option(
@@ -77,7 +77,7 @@ class Recipe:
 # What `--preset` changes of the defaults; a hyperparameter that is given as well wins.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "fast": {"epochs": 9, "ema": 0.98, "cutmix": 0.0},
+    "fast": {"epochs": 9, "small_share": 0.6, "ema": 0.98, "cutmix": 0.0},
 }
 
 

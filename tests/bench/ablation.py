@@ -46,7 +46,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no colour changes": {"colour": 0.0},
     "no greyscale": {"greyscale": 0.0},
     "no cutout": {"cutout": 0.0},
-    "whole images from the beginning": {"small_share": 0.0},
+    "small images for the first half": {"small_share": 0.5},
     "no label smoothing": {"label_smoothing": 0.0},
     "no moving average of the weights": {"ema": 0.0},
     "no flip averaging in prediction": {"flip_average": False},
