@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,8 @@ def _endpoints(clients: Clients, settings: Settings) -> Iterator[Item]:
 
 
 def _remove_endpoint(clients: Clients, settings: Settings, name: str) -> None:
-    endpoints.delete_all(clients, settings, name)
+    with suppress(endpoints.NoEndpointError):  # it was on its way out when the list was made
+        endpoints.delete_all(clients, settings, name)
     sagemaker = clients("sagemaker")
     _wait(settings, f"endpoint {name}", lambda: _has(sagemaker.describe_endpoint, EndpointName=name))
 
