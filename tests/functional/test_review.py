@@ -154,11 +154,11 @@ def test_time_is_limited(client: Callable[..., Any], endpoint_name: str, limits:
 
 
 def test_heartbeats_keep_an_item_open(client: Callable[..., Any], endpoint_name: str) -> None:
-    wanted = plan(endpoint_name, name_prefix="review-beats", review_heartbeat_seconds=2)
+    wanted = plan(endpoint_name, name_prefix="review-beats", review_heartbeat_seconds=4)
     deploy(client, wanted)
     reviews = Reviews(client, wanted)
     started, item = waiting(client, wanted, reviews, "watched")
-    for _ in range(6):
+    for _ in range(10):
         time.sleep(0.5)
         assert [found.id for found in reviews.open()] == [item.id]
     reviews.answer(item, "bright", "ada")
