@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +50,12 @@ def replaced(request: Request, body: bytes, *, without: Iterable[str] = (), **en
 
 def json_body(request: Request) -> dict[str, Any]:
     """The body of a JSON-protocol request; an empty one where it is none (moto then says what is wrong)."""
+    content = request.get_data()
     try:
-        body = json.loads(request.get_data() or b"{}")
-    except ValueError:
+        if request.headers.get("Content-Encoding") == "gzip":  # botocore's way with large PutMetricData
+            content = gzip.decompress(content)
+        body = json.loads(content or b"{}")
+    except (ValueError, OSError, EOFError, zlib.error):
         return {}
     return body if isinstance(body, dict) else {}
 

@@ -66,6 +66,13 @@ def calls(tmp_path, service, method, **arguments):
     return {(line["action"], line["resource"], *line["context"].values()) for line in lines}
 
 
+@pytest.mark.parametrize("points", [1, 200])  # of 10 KiB and more, botocore sends a compressed body
+def test_a_namespace_is_noted_however_large_the_metrics(tmp_path, points):
+    data = [{"MetricName": f"train:loss-{number:040}", "Value": 1.0} for number in range(points)]
+    heard = calls(tmp_path, "cloudwatch", "put_metric_data", Namespace="/aws/jobs", MetricData=data)
+    assert heard == {("cloudwatch:PutMetricData", "*", "/aws/jobs")}
+
+
 class HeardError(Exception):
     pass
 
