@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from lambdas.deployer import handler as deployer
 from pipeline import endpoints, foundation, objects, registry, runs
 from workflows import stacks
 from workflows.plan import STACK_TAG
@@ -96,10 +97,19 @@ def _endpoints(clients: Clients, settings: Settings) -> Iterator[Item]:
 
 
 def _remove_endpoint(clients: Clients, settings: Settings, name: str) -> None:
-    with suppress(endpoints.NoEndpointError):  # it was on its way out when the list was made
+    """An endpoint on its way somewhere takes no order, and one on its way out is gone afterwards."""
+    sagemaker, what = clients("sagemaker"), f"endpoint {name}"
+
+    def status() -> str | None:
+        try:
+            return str(endpoints.describe(sagemaker, name)["EndpointStatus"])
+        except endpoints.NoEndpointError:
+            return None
+
+    _wait(settings, what, lambda: status() in deployer.BUSY)
+    with suppress(endpoints.NoEndpointError):
         endpoints.delete_all(clients, settings, name)
-    sagemaker = clients("sagemaker")
-    _wait(settings, f"endpoint {name}", lambda: _has(sagemaker.describe_endpoint, EndpointName=name))
+    _wait(settings, what, lambda: status() is not None)
 
 
 def _stacks(clients: Clients, settings: Settings) -> Iterator[Item]:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from pipeline import objects
 from pipeline.cli import app
+from tests.functional.endpoints import BUCKET, Endpoints
 from tests.functional.test_pipeline_engine import IMAGE, ROLE, create, finished, steps_of
 
 
@@ -66,6 +67,24 @@ def test_the_models_of_its_own_executions_go_and_no_others(client, local_aws, mo
     assert models(sagemaker) == before - own
     listed = json.dumps(sagemaker.list_pipelines()["PipelineSummaries"], default=str)
     assert (pipeline in listed, other in listed) == (False, True)
+
+
+def test_endpoints_that_come_and_go_take_no_order_and_are_gone_in_the_end(client, monkeypatch, tmp_path):
+    client("s3").create_bucket(Bucket=BUCKET)
+    made, prefix = Endpoints(client), f"way-{uuid.uuid4().hex[:8]}"
+    config, names = made.config(made.model()), [f"{prefix}-leaves", f"{prefix}-comes"]
+    for name in names:
+        made.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+        if name.endswith("leaves"):
+            made.wait(name, "InService")
+            made.sagemaker.delete_endpoint(EndpointName=name)
+    for key in ("BUCKET", "MODEL_PACKAGE_GROUP", "ENDPOINT_NAME_PREFIX", "PIPELINE_NAME"):
+        monkeypatch.setenv(f"SCONES_{key}", prefix)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["destroy", "--yes"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert f"removed endpoint {prefix}-comes" in done.stdout
+    assert made.sagemaker.list_endpoints(NameContains=prefix)["Endpoints"] == []
 
 
 def test_a_bucket_of_many_objects_and_versions_is_emptied(client, local_aws):
