@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from processing.synthetic import write_archive
+
 ROOT = Path(__file__).parents[2]
 REAL_ARCHIVE = ROOT.parent / "shared" / "data" / "cifar-100-python.tar.gz"
 STEPS = (
@@ -38,6 +40,14 @@ SUMMARY_KEYS = {
     "stages",
     "total_seconds",
 }
+
+
+@pytest.fixture(scope="module")
+def few_images(tmp_path_factory) -> str:
+    """An archive for those who do not look at the model: most of a short run is the moving of images."""
+    path = tmp_path_factory.mktemp("data") / "few.tar.gz"
+    write_archive(path, seed=0, train_per_class=60, test_per_class=20)
+    return str(path)
 
 
 def start(out: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -91,8 +101,9 @@ def processes(out: Path) -> list[str]:
 @pytest.mark.timeout(1500)
 def test_demo(tmp_path, data):
     out = tmp_path / "demo"
-    # The fast recipe for the real images too: the default one is measured, not tested.
-    process = start(out, "--data", data, SCONES_PRESET="fast")
+    # The fast recipe, and drawn images need less than that: the default one is measured, not tested.
+    epochs = {"SCONES_EPOCHS": "4"} if data == "synthetic" else {}
+    process = start(out, "--data", data, SCONES_PRESET="fast", **epochs)
     printed, errors = process.communicate()
     assert process.returncode == 0, errors
     summary = json.loads((out / "summary.json").read_text())
@@ -128,9 +139,9 @@ def test_demo(tmp_path, data):
         (signal.SIGHUP, "TrainModel Executing"),
     ],
 )
-def test_interrupted_demo_leaves_nothing(tmp_path, number, until):
+def test_interrupted_demo_leaves_nothing(tmp_path, few_images, number, until):
     out = tmp_path / "demo"
-    process = start(out)
+    process = start(out, "--data", few_images)
     assert process.stdout is not None
     for line in process.stdout:
         if until in line:
@@ -147,9 +158,9 @@ def test_interrupted_demo_leaves_nothing(tmp_path, number, until):
     assert left_behind(out) == []
 
 
-def test_nobody_reads_what_it_prints_any_more(tmp_path):
+def test_nobody_reads_what_it_prints_any_more(tmp_path, few_images):
     out = tmp_path / "demo"
-    process = start(out)
+    process = start(out, "--data", few_images)
     assert process.stdout is not None
     for line in process.stdout:
         if "PrepareData Executing" in line:
@@ -160,9 +171,9 @@ def test_nobody_reads_what_it_prints_any_more(tmp_path):
     assert left_behind(out) == []
 
 
-def test_model_that_is_too_bad_ends_the_demo_in_one_sentence(tmp_path):
+def test_model_that_is_too_bad_ends_the_demo_in_one_sentence(tmp_path, few_images):
     out = tmp_path / "demo"
-    process = start(out, SCONES_ACCURACY_THRESHOLD="1", SCONES_EPOCHS="1")
+    process = start(out, "--data", few_images, SCONES_ACCURACY_THRESHOLD="1", SCONES_EPOCHS="1")
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "AccuracyTooLow: The model's accuracy of 0." in errors
