@@ -27,10 +27,12 @@ MAX_OPERATIONS = 4_000_000
 LARGE = 1 << 20
 # What constructors may make in all: one text, called for again and again, would fill any memory.
 MAX_BUILT_BYTES = 512 << 20
-# Operations that come by the hundred thousand, at once: BININT1 after BININT1, and what follows the name
-# `_codecs.encode` where Python 3 writes a string of bytes in protocol 2, with its places in the memo.
+# Operations that come by the hundred thousand, at once: BININT1 after BININT1, and what Python 3 writes for a
+# string of bytes in protocol 2, after the name `_codecs.encode` and the text: the text's place in the memo,
+# "latin1" from the memo, both as a tuple, its place, the call, and the place of what it makes.
 _SMALL_INTEGERS = re.compile(rb"(?:K.)+", re.DOTALL)
-_ENCODED = re.compile(rb"X(.)\0\0\0(.{0,255}?)r(.{4})h(.)\x86r(.{4})Rr(.{4})", re.DOTALL)
+_CALL = struct.Struct("<cIcBccIccI")
+_CALL_CODES = (b"r", b"h", b"\x86", b"r", b"R", b"r")
 _ENCODE = "_codecs.encode"
 _DTYPE = re.compile(r"[<>|=]?[biuf][1248]")
 _MARK = object()
@@ -356,18 +358,28 @@ def _get(machine: _Machine) -> None:
 
 
 def _encoded(machine: _Machine) -> bool:
-    """The call of `_codecs.encode` that may follow its name, at once; False leaves everything as it was."""
+    """The calls of `_codecs.encode` that follow its name, one after the other; False if there is none."""
     source, memo = machine.input, machine.memo
-    call = _ENCODED.match(source.buffer, source.at)
-    if call is None or len(call[2]) != call[1][0]:
+    buffer, get_name = source.buffer, source.buffer[source.at - 2 : source.at]
+    at = source.at - 2
+    while buffer[at : at + 3] == get_name + b"X" and buffer[at + 4 : at + 7] == b"\0\0\0":
+        start = at + 7
+        end = start + buffer[at + 3]
+        if end + _CALL.size > len(buffer):
+            break
+        put, text_at, get, encoding_at, pair, put_too, pair_at, call, put_three, content_at = (
+            _CALL.unpack_from(buffer, end)
+        )
+        if (put, get, pair, put_too, call, put_three) != _CALL_CODES:
+            break
+        text, encoding = buffer[start:end].decode("utf-8", "surrogatepass"), memo.get(encoding_at)
+        memo[text_at], memo[pair_at] = text, (text, encoding)
+        memo[content_at] = content = _encode(text, encoding)
+        machine.push_built(content)
+        at = end + _CALL.size
+    if at < source.at:
         return False
-    encoding = memo.get(call[4][0])
-    text = call[2].decode("utf-8", "surrogatepass")
-    content = _encode(text, encoding)
-    for place, value in ((call[3], text), (call[5], (text, encoding)), (call[6], content)):
-        memo[int.from_bytes(place, "little")] = value
-    machine.push_built(content)
-    source.at = call.end()
+    source.at = at
     return True
 
 
