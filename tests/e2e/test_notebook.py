@@ -10,6 +10,7 @@ from nbclient import NotebookClient
 from localaws import control
 from pipeline import archives, clients, runs
 from pipeline.settings import load
+from processing.synthetic import write_archive
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks" / "scones_unlimited.ipynb"
@@ -19,7 +20,7 @@ NOTEBOOK = ROOT / "notebooks" / "scones_unlimited.ipynb"
 def aws(tmp_path, monkeypatch):
     """A local AWS with drawn data, and an environment in which settings and kernel find both.
 
-    A short training: this is about the way through, so the gate is low as well.
+    Few images and a short training: this is about the way through, so the gate is low as well.
     """
     for name in list(os.environ):
         if name.startswith(("SCONES_", "AWS_", "SAGEMAKER_")):
@@ -36,7 +37,9 @@ def aws(tmp_path, monkeypatch):
     settings = load()
     made = clients.connect(settings)
     runs.ensure_bucket(made("s3"), settings)
-    archive = archives.provide(made("s3"), settings, "synthetic", tmp_path)
+    drawn = tmp_path / "drawn.tar.gz"
+    write_archive(drawn, seed=0, train_per_class=200, test_per_class=40)
+    archive = archives.provide(made("s3"), settings, str(drawn), tmp_path)
     monkeypatch.setenv("SCONES_DATA_SOURCE", archive.source)
     yield made
     control.down(tmp_path / "state")
