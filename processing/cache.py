@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from processing.download import Download
+from processing.job import name_full
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,12 @@ class ArchiveCache:
         """The place for a download of `uri`, locked; another process at the same URI gets another place."""
         path = self._place("partial", uri, "")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path) as (place, file):
-            yield Partial(self, uri, place, file)
+        try:
+            with _locked(path) as (place, file):
+                yield Partial(self, uri, place, file)
+        except OSError as error:
+            name_full(error, path)
+            raise
 
     def keep(self, uri: str, path: Path, digest: str, version: str | None) -> None:
         archive = self.folder / "archives" / digest

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/byoc-metadata.html
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import NoReturn
 
 EXIT_MESSAGE = Path("/opt/ml/output/message")
 EXIT_MESSAGE_BYTES = 1024
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class JobError(Exception):
@@ -47,6 +49,12 @@ def describe_os_error(error: OSError) -> str:
     """What the operating system refused, and for which file."""
     what = error.strerror or str(error) or type(error).__name__
     return f"{error.filename}: {what}" if error.filename else what
+
+
+def name_full(error: BaseException, place: Path) -> None:
+    """Have an error of a place that takes no more say where it is: a failed write knows no file's name."""
+    if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+        error.filename = str(place)
 
 
 def _unwind(_signal: int, _frame: FrameType | None) -> NoReturn:

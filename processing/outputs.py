@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from processing.job import JobError
+from processing.job import JobError, name_full
 
 STAGING = ".staging-"
 
@@ -40,7 +40,8 @@ def staged(folder: Path, parts: Sequence[str], ours: Callable[[Path], bool]) -> 
         yield staging
         for part in parts:
             _publish(staging / part, folder / part, staging / f"{part}.old")
-    except BaseException:
+    except BaseException as error:
+        name_full(error, folder)
         shutil.rmtree(staging, ignore_errors=True)
         for path in made:
             _remove_if_empty(path)

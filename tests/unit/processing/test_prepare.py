@@ -1,14 +1,19 @@
 """PrepareData as a person runs it: what it writes, what it says, what it leaves when it fails."""
 
+import functools
 import hashlib
 import io
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -276,6 +281,31 @@ def test_keeps_an_earlier_output_when_it_fails(archives, tmp_path):
     before = tree(output)
     assert run("--source", archives["python"], "--classes", "wolf", "--output-dir", output).returncode == 1
     assert tree(output) == before
+
+
+@pytest.mark.parametrize(("limit", "place"), [(1000, "out"), (1_000_000, "cache")])
+def test_a_full_disk_is_named(archives, tmp_path, limit, place):
+    """A limit of a file's size stands for it: a write fails as on a full disk, and knows no name either."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=archives["binary"].parent)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/{archives['binary'].name}"
+    source = url if place == "cache" else archives["binary"]
+    command = [sys.executable, "-m", "processing.prepare", "--source", source, "--classes", "apple"]
+    folders = ["--output-dir", tmp_path / "out", "--cache-dir", tmp_path / "cache"]
+    completed = subprocess.run(
+        [*command, *folders],
+        cwd=ROOT,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+    )
+    server.shutdown()
+    server.server_close()
+    assert completed.returncode == 1
+    assert re.search(rf"^error: {tmp_path}/{place}[^:]*: File too large$", completed.stderr, re.MULTILINE)
+    assert "Traceback" not in completed.stderr
+    assert tree(tmp_path / "out") == {}
 
 
 def test_keeps_strangers_files(archives, tmp_path):
