@@ -377,10 +377,10 @@ def _encoded(machine: _Machine) -> bool:
         memo[content_at] = content = _encode(text, encoding)
         machine.push_built(content)
         at = end + _CALL.size
-    if at < source.at:
-        return False
-    source.at = at
-    return True
+    found = at > source.at
+    if found:
+        source.at = at
+    return found
 
 
 def _pair(machine: _Machine) -> None:

@@ -122,9 +122,8 @@ class Run:
         with self.as_role("scones-operator"):
             s3 = clients.connect(self.settings)("s3")
             drawn = self.folder / "synthetic-cifar-100-python.tar.gz"
-            write_archive(
-                drawn, seed=0, train_per_class=60, test_per_class=20
-            )  # who asks is the same for more
+            # Few images: nobody asks for anything else where there are more.
+            write_archive(drawn, seed=0, train_per_class=60, test_per_class=20)
             provided = archives.provide(s3, self.settings, str(drawn), self.folder)
         os.environ["SCONES_DATA_SOURCE"] = provided.source
 
