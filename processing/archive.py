@@ -18,7 +18,7 @@ import numpy as np
 
 from processing import plain_pickle
 from processing.cifar100 import CHANNELS, FINE_LABEL_NAMES, IMAGE_SIDE, PIXEL_BYTES
-from processing.job import JobError
+from processing.job import UnreadableError
 from processing.rows import PickedRows, RowChoice
 from processing.stream import ForwardFile
 from processing.tar_stream import Member, members
@@ -28,7 +28,7 @@ BINARY_RECORDS_A_READ = 512
 MAX_NAMES_BYTES = 1 << 20
 
 
-class ArchiveContentError(JobError):
+class ArchiveContentError(UnreadableError):
     """The archive is readable, and not one of CIFAR-100's: the message names the member."""
 
 

@@ -8,16 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from processing.cifar100 import FINE_LABEL_NAMES
 from processing.contact_sheet import Row, Tile
 from processing.describe import ChannelStatistics
 from processing.images import LabelledImage
 from processing.instances import WHOLE, Share
-from processing.outputs import STAGING
+from processing.layout import MANIFEST
 from processing.png import encode
 from processing.recordio import record
 
-MANIFEST = "manifest.jsonl"
 SAMPLES_A_CLASS = 16
 
 
@@ -92,16 +90,3 @@ class ChannelWriter:
             Row(f"{self.channel}: {name}", [Tile(pixels) for pixels in samples])
             for name, samples in zip(self._classes, self._samples, strict=True)
         ]
-
-
-def is_channel(folder: Path) -> bool:
-    """Whether the folder holds what a `ChannelWriter` wrote, and nothing else."""
-    lists = {f"{folder.name}.lst", MANIFEST}
-    names = {path.name for path in folder.iterdir()}
-    return lists <= names and all(map(is_image, names - lists))
-
-
-def is_image(name: str) -> bool:
-    """Whether a `ChannelWriter` names images so: `bicycle_00002.png`, also while they are being published."""
-    class_name, _, number = name.removeprefix(STAGING).removesuffix(".png").rpartition("_")
-    return name.endswith(".png") and class_name in FINE_LABEL_NAMES and number.isdecimal()

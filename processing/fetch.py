@@ -10,12 +10,12 @@ from pathlib import Path
 
 from processing.cache import ArchiveCache, Partial
 from processing.download import CHUNK_BYTES, Download, read_through_cuts
-from processing.job import JobError
+from processing.job import UnreadableError
 from processing.progress import Meter
 from processing.sources import LocalSource, RemoteSource, ReplacedError, TransferError, UnchangedError
 
 
-class ChecksumError(JobError):
+class ChecksumError(UnreadableError):
     """The archive is not the one that was meant."""
 
 

@@ -23,6 +23,10 @@ class JobError(Exception):
     """Something the job was given is wrong; the message is one sentence that says what and where."""
 
 
+class UnreadableError(JobError):
+    """An archive is not what it should be; another copy of it may be."""
+
+
 def run(main: Callable[[], None]) -> int:
     """Run a job's `main` and return the process's exit status.
 

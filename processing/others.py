@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from processing.cifar100 import FINE_LABEL_NAMES
-
-IMAGES, LABELS, CLASSES = "images.npy", "labels.npy", "classes.txt"
+from processing.layout import OTHER_CLASSES, OTHER_IMAGES, OTHER_LABELS
 
 
 class OtherClasses:
@@ -34,12 +33,7 @@ class OtherClasses:
     def write(self, folder: Path) -> None:
         """Labels are counted from 0 over the classes that occur, in the order of the fine labels."""
         occurring, labels = np.unique(np.concatenate(self._labels), return_inverse=True)
-        np.save(folder / IMAGES, np.concatenate(self._pixels))
-        np.save(folder / LABELS, labels.astype(np.int64))
+        np.save(folder / OTHER_IMAGES, np.concatenate(self._pixels))
+        np.save(folder / OTHER_LABELS, labels.astype(np.int64))
         names = "".join(f"{FINE_LABEL_NAMES[label]}\n" for label in occurring)
-        (folder / CLASSES).write_text(names, encoding="utf-8")
-
-
-def is_other_classes(folder: Path) -> bool:
-    """Whether the folder holds what `OtherClasses` wrote."""
-    return {path.name for path in folder.iterdir()} == {IMAGES, LABELS, CLASSES}
+        (folder / OTHER_CLASSES).write_text(names, encoding="utf-8")

@@ -7,14 +7,14 @@ from typing import Protocol
 
 import numpy as np
 
-from processing.job import JobError
+from processing.job import UnreadableError
 
 BUFFER_BYTES = 1 << 16
 OPERAND_BYTES = 8
 PIECE_BYTES = 1 << 18
 
 
-class PickleContentError(JobError):
+class PickleContentError(UnreadableError):
     """The pickle is damaged, or asks for something that plain data does not need."""
 
 

@@ -8,46 +8,26 @@ The archive is read once, as a stream: download, checksums, gunzip and filter ru
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from processing import images
-from processing.archive import ArchiveContentError, Records, Take, read_records
 from processing.cache import ArchiveCache
-from processing.channels import ChannelWriter, is_channel, is_image
-from processing.cifar100 import CHANNEL_OF_SPLIT, FINE_LABEL_NAMES, IMAGE_SIDE, parse_classes
-from processing.contact_sheet import sheet_png
-from processing.fetch import ChecksumError, Fetch
+from processing.cifar100 import CHANNEL_OF_SPLIT, IMAGE_SIDE, parse_classes
+from processing.fetch import Fetch
 from processing.instances import WHOLE, Share, this_instance
-from processing.job import JobError, run
-from processing.others import OtherClasses, is_other_classes
+from processing.job import JobError, UnreadableError, run
+from processing.layout import IMAGES, PRETRAIN, RECORDIO, STATISTICS, is_ours
 from processing.outputs import staged
-from processing.pickle_input import PickleContentError
 from processing.sources import resolve
-from processing.stream import CompressedDataError, ForwardFile, gunzip, in_background
-from processing.tar_stream import TarError
+from processing.stream import Background, ForwardFile, gunzip
 
-STATISTICS = "statistics"
-RECORDIO = "_recordio"  # train_recordio beside train
-PRETRAIN = "pretrain"
-# What a batch transform takes: it sends all that lies in its folder to the model.
-IMAGES = "validation_images"
-
-
-# What is wrong with the archive itself.
-UNREADABLE = (ArchiveContentError, ChecksumError, CompressedDataError, PickleContentError, TarError)
-
-
-class MissingClassError(JobError):
-    """A readable archive that lacks what was asked for."""
+# Chunks of at most 1 MiB. What is unpacked while numpy is loaded and 50,000 names are read finds room.
+FETCHED_AHEAD, UNPACKED_AHEAD = 4, 96
 
 
 class OptionError(JobError):
@@ -93,110 +73,36 @@ def prepare(options: Options) -> dict[str, Any]:
         fetch = Fetch(source, md5, cache)
         try:
             return _prepare(fetch, options)
-        except UNREADABLE:
+        except UnreadableError:
             if not fetch.discard():
                 raise
         print(f"the kept copy of {fetch.name} cannot be read; fetching it again", file=sys.stderr)
 
 
 def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
-    channels = CHANNEL_OF_SPLIT.values()
-    record_parts = {channel: f"{channel}{RECORDIO}" for channel in channels} if options.recordio else {}
-    pretrain = (PRETRAIN,) if options.pretrain else ()
-    images = (IMAGES,) if options.validation_images else ()
-    parts = (*channels, *record_parts.values(), *pretrain, *images, STATISTICS)
-    with staged(options.output_dir, parts, _is_ours) as folder:
-        # A channel is one RecordIO file, whatever the number of instances: the first one writes it.
-        record_files = {
-            channel: folder / part / f"{channel}.rec"
-            for channel, part in record_parts.items()
-            if options.share.leads
-        }
-        writers = {
-            split: ChannelWriter(
-                folder / channel, channel, options.classes, options.share, record_files.get(channel)
-            )
-            for split, channel in CHANNEL_OF_SPLIT.items()
-        }
-        labels = _label_of_fine(options.classes)
-        others = OtherClasses()
+    with staged(options.output_dir, _parts(options), is_ours) as folder, _unpacked(fetch) as file:
+        from processing.selection import write_selection  # numpy and Pillow are loaded beside the unpacking
 
-        def take(read: Records) -> None:
-            chosen = labels[read.labels] >= 0
-            records = read.where(chosen)
-            writers[records.split].add(
-                records.numbers, labels[records.labels], _resized(records, options), records.names
-            )
-            if options.pretrain and read.split == "train":
-                rest = read.where(~chosen)
-                others.add(rest.labels, _resized(rest, options))
-
-        _read(fetch, FINE_LABEL_NAMES if options.pretrain else options.classes, take)
-        for split, writer in writers.items():
-            _check_every_class(fetch.name, split, writer)
-            writer.finish()
-        if options.pretrain:
-            _check_others(fetch.name, others)
-            if options.share.leads:
-                others.write(folder / PRETRAIN)
-        if options.validation_images:
-            for path in (folder / IMAGES.partition("_")[0]).glob("*.png"):
-                shutil.copyfile(path, folder / IMAGES / path.name)
-        statistics = _statistics(fetch, options, writers)
-        text = json.dumps(statistics, indent=2) + "\n"
-        (folder / STATISTICS / "statistics.json").write_text(text, encoding="utf-8")
-        samples = sheet_png([row for writer in writers.values() for row in writer.samples()])
-        (folder / STATISTICS / "samples.png").write_bytes(samples)
-    return statistics
+        return write_selection(file, fetch, options, folder)
 
 
-def _read(fetch: Fetch, classes: Sequence[str], take: Take) -> None:
-    wanted = [FINE_LABEL_NAMES.index(name) for name in classes]
-    pieces = in_background(gunzip(in_background(fetch.chunks()), fetch.name))
-    with ForwardFile(pieces) as file:
-        read_records(file, fetch.name, wanted, take)
+def _parts(options: Options) -> list[str]:
+    """The folders to write."""
+    channels = list(CHANNEL_OF_SPLIT.values())
+    record_parts = [f"{channel}{RECORDIO}" for channel in channels] if options.recordio else []
+    pretrain = [PRETRAIN] if options.pretrain else []
+    images = [IMAGES] if options.validation_images else []
+    return [*channels, *record_parts, *pretrain, *images, STATISTICS]
 
 
-def _label_of_fine(classes: Sequence[str]) -> np.ndarray:
-    """Fine label → position in `classes`; int64 [100], -1 where the class was not chosen."""
-    labels = np.full(len(FINE_LABEL_NAMES), -1, np.int64)
-    for label, name in enumerate(classes):
-        labels[FINE_LABEL_NAMES.index(name)] = label
-    return labels
-
-
-def _check_every_class(archive: str, split: str, writer: ChannelWriter) -> None:
-    empty = [name for name, count in writer.statistics.per_class.items() if not count]
-    if empty:
-        raise MissingClassError(f"{archive} has no image of {' or '.join(empty)} in its {split} split")
-
-
-def _check_others(archive: str, others: OtherClasses) -> None:
-    if not len(others):
-        raise MissingClassError(f"{archive} has no training image of another class to pretrain on")
-
-
-def _resized(records: Records, options: Options) -> np.ndarray:
-    return images.resize(images.from_planes(records.pixels), *options.image_size)
-
-
-def _statistics(fetch: Fetch, options: Options, writers: dict[str, ChannelWriter]) -> dict[str, Any]:
-    return {
-        "source": {"uri": fetch.uri, "sha256": fetch.sha256, "md5": fetch.md5, "bytes": fetch.bytes},
-        "classes": list(options.classes),
-        "image_size": list(options.image_size),
-        "splits": {writer.channel: writer.statistics.summary() for writer in writers.values()},
-    }
-
-
-def _is_ours(folder: Path) -> bool:
-    if folder.name == STATISTICS:
-        return (folder / "statistics.json").is_file()
-    if folder.name == IMAGES:
-        return all(is_image(path.name) for path in folder.iterdir())
-    if folder.name.endswith(RECORDIO):
-        return [path.name for path in folder.iterdir()] == [f"{folder.name.removesuffix(RECORDIO)}.rec"]
-    return is_other_classes(folder) if folder.name == PRETRAIN else is_channel(folder)
+@contextmanager
+def _unpacked(fetch: Fetch) -> Iterator[ForwardFile]:
+    """The archive's content; reading and unpacking have begun."""
+    with (
+        Background(fetch.chunks(), FETCHED_AHEAD) as chunks,
+        Background(gunzip(chunks, fetch.name), UNPACKED_AHEAD) as pieces,
+    ):
+        yield ForwardFile(pieces)
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> Options:

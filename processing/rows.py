@@ -67,8 +67,9 @@ def pick_from_latin1(pieces: Iterable[bytes], choice: RowChoice) -> PickedRows:
     Raises `ValueError` when the table is not `choice.size` characters long, or no such text.
     """
     starts = (choice.numbers * choice.width).tolist()
-    encoded = [bytearray() for _ in starts]
-    begin = row = 0
+    content = np.empty((len(starts), choice.width), np.uint8)
+    text = bytearray()  # what has come of the row that is next
+    begin = row = taken = 0
     for segment in _segments(pieces):
         # A character begins at each byte but the continuation bytes, 0x80 to 0xBF: -128 to -65 when signed.
         begins = np.frombuffer(segment, np.int8) >= -64
@@ -78,17 +79,26 @@ def pick_from_latin1(pieces: Iterable[bytes], choice: RowChoice) -> PickedRows:
             while row < len(starts) and starts[row] < end:
                 stop = starts[row] + choice.width
                 low = offsets[starts[row] - begin] if starts[row] >= begin else 0
-                encoded[row] += segment[low : offsets[min(stop, end) - begin]]
+                text += segment[low : offsets[min(stop, end) - begin]]
                 if stop >= end:  # its last character may go on in the next segment
                     break
+                content[row] = _bytes_of(text)
+                text.clear()
                 row += 1
         begin = end
+        if row - taken >= ROWS_AT_ONCE:
+            choice.take(taken, content[taken:row])
+            taken = row
     if begin != choice.size:
         raise ValueError(f"{begin} characters for {choice.size} bytes")
-    kept = b"".join(text.decode("utf-8").encode("latin-1") for text in encoded)
-    content = np.frombuffer(kept, np.uint8).reshape(len(starts), choice.width)
-    choice.take(0, content)
+    if text:  # the table ends with a row that is kept
+        content[row] = _bytes_of(text)
+    choice.take(taken, content[taken:])
     return PickedRows(choice, content)
+
+
+def _bytes_of(text: bytearray) -> np.ndarray:
+    return np.frombuffer(text.decode("utf-8").encode("latin-1"), np.uint8)
 
 
 def _segments(pieces: Iterable[bytes]) -> Iterable[bytes]:

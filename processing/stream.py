@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from processing.deflate import deflate
-from processing.job import JobError
+from processing.job import UnreadableError
 
 OUTPUT_CHUNK = 1 << 20
 QUEUED_CHUNKS = 4
@@ -26,7 +26,7 @@ GZIP_WBITS = 16 + zlib.MAX_WBITS
 MAX_UNPACKED_BYTES = 1 << 30
 
 
-class CompressedDataError(JobError):
+class CompressedDataError(UnreadableError):
     """The archive is no gzip file, a damaged or a truncated one, or one that unpacks without end."""
 
 
@@ -69,44 +69,60 @@ def gunzip(chunks: Iterable[bytes], name: str) -> Generator[bytes, None, None]:
         raise CompressedDataError(f"{name} is empty")
 
 
-def in_background(items: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+class Background(Iterator[bytes]):
     """The same items, made ahead of time by a thread of their own; errors arrive in their place.
 
-    Closing the result stops the thread and closes `items` in it.
+    The thread begins at once. Closing stops it and closes `items` in it.
     """
-    made: queue.Queue[bytes | BaseException | None] = queue.Queue(QUEUED_CHUNKS)
-    stopped = threading.Event()
 
-    def put(item: bytes | BaseException | None) -> bool:
-        while not stopped.is_set():
+    def __init__(self, items: Generator[bytes, None, None], ahead: int = QUEUED_CHUNKS) -> None:
+        """`ahead` is how many items may wait to be taken."""
+        self._items = items
+        self._made: queue.Queue[bytes | BaseException] = queue.Queue(ahead)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._make, daemon=True)
+        self._thread.start()
+
+    def __next__(self) -> bytes:
+        if self._stopped.is_set():
+            raise StopIteration
+        item = self._made.get()
+        if isinstance(item, BaseException):
+            self._stopped.set()
+            raise item
+        return item
+
+    def close(self) -> None:
+        self._stopped.set()
+        # Not for longer: it may wait for a network that no longer answers, and it dies with the process.
+        self._thread.join(STOP_SECONDS)
+
+    def __enter__(self) -> Background:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _make(self) -> None:
+        try:
+            with closing(self._items):
+                for item in self._items:
+                    if not self._put(item):
+                        return
+            self._put(StopIteration())
+        except BaseException as error:  # noqa: BLE001 - raised again where the items are used
+            self._put(error)
+
+    def _put(self, item: bytes | BaseException) -> bool:
+        while not self._stopped.is_set():
             try:
-                made.put(item, timeout=0.1)
+                self._made.put(item, timeout=0.1)
                 return True
             except queue.Full:
                 continue
         return False
-
-    def make() -> None:
-        try:
-            with closing(items):
-                for item in items:
-                    if not put(item):
-                        return
-            put(None)
-        except BaseException as error:  # noqa: BLE001 - raised again where the items are used
-            put(error)
-
-    thread = threading.Thread(target=make, daemon=True)
-    thread.start()
-    try:
-        while (item := made.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        # Not for longer: it may wait for a network that no longer answers, and it dies with the process.
-        thread.join(STOP_SECONDS)
 
 
 class ForwardFile:
@@ -156,12 +172,3 @@ class ForwardFile:
         self._rest = memoryview(b"")
         for _ in self._pieces:
             pass
-
-    def __enter__(self) -> ForwardFile:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        if isinstance(self._pieces, Generator):
-            self._pieces.close()

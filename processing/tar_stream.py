@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from processing.job import JobError
+from processing.job import UnreadableError
 from processing.stream import ForwardFile
 
 BLOCK = 512
@@ -25,7 +25,7 @@ _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _PREFIXES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
 
 
-class TarError(JobError):
+class TarError(UnreadableError):
     """The tar is damaged, or holds what has no business in a data set: the message names the member."""
 
 

@@ -14,7 +14,7 @@ from processing import pack, stream
 from processing.archive import BINARY_RECORD_BYTES, ArchiveContentError, read_records
 from processing.job import JobError
 from processing.plain_pickle import PickleContentError
-from processing.stream import CompressedDataError, ForwardFile, gunzip, in_background
+from processing.stream import Background, CompressedDataError, ForwardFile, gunzip
 from processing.tar_stream import TarError
 
 WANTED = (8, 48)
@@ -28,9 +28,12 @@ def pieces(content: bytes, size: int):
 def read(path, wanted=WANTED, size=1 << 16):
     """All records of each split, batches joined."""
     found = {}
-    with ForwardFile(in_background(gunzip(pieces(path.read_bytes(), size), path.name))) as file:
+    with Background(gunzip(pieces(path.read_bytes(), size), path.name)) as unpacked:
         read_records(
-            file, path.name, wanted, lambda records: found.setdefault(records.split, []).append(records)
+            ForwardFile(unpacked),
+            path.name,
+            wanted,
+            lambda records: found.setdefault(records.split, []).append(records),
         )
     return {
         split: (
@@ -55,9 +58,9 @@ def test_gives_the_wanted_records(archives, train, test, version, size):
 
 
 def test_the_python_version_has_names(archives, train):
-    with ForwardFile(gunzip(pieces(archives["python"].read_bytes(), 999), "x")) as file:
-        read = []
-        read_records(file, "x", [99], read.append)
+    file = ForwardFile(gunzip(pieces(archives["python"].read_bytes(), 999), "x"))
+    read = []
+    read_records(file, "x", [99], read.append)
     first = read[0]
     assert first.names == [train.names[row] for row in first.numbers]
 
@@ -76,10 +79,8 @@ def test_rows_are_handed_over_before_the_data_ends(make_archive):
     """The tar is cut in the middle of the data: what stood before the cut has come by then."""
     content = make_archive(("train", big_table(data=TABLE))).read_bytes()
     taken = []
-    with (
-        ForwardFile(iter([gzip.decompress(content)[:1_500_000]])) as file,
-        pytest.raises(TarError, match="ends"),
-    ):
+    file = ForwardFile(iter([gzip.decompress(content)[:1_500_000]]))
+    with pytest.raises(TarError, match="ends"):
         read_records(file, "x", range(100), taken.append)
     numbers = np.concatenate([records.numbers for records in taken])
     assert numbers.tolist() == list(range(len(numbers)))
@@ -400,10 +401,11 @@ def test_closing_early_stops_the_threads(archives):
         finally:
             closed.append(True)
 
-    content = in_background(gunzip(in_background(chunks()), "x"))
-    next(content)
-    content.close()
+    with Background(chunks()) as compressed, Background(gunzip(compressed, "x")) as content:
+        next(content)
     assert closed == [True]
+    with pytest.raises(StopIteration):
+        next(content)
 
 
 def test_a_label_without_a_repr_is_told(make_archive):

@@ -210,7 +210,7 @@ def test_the_code_alone_is_enough(archives, tmp_path):
 
 
 def test_imports_only_what_the_container_has():
-    code = "import processing.prepare, processing.evaluate, processing.synthetic, sys; print(*sys.modules)"
+    code = "import processing.selection, processing.evaluate, processing.synthetic, sys; print(*sys.modules)"
     completed = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -218,6 +218,14 @@ def test_imports_only_what_the_container_has():
     assert {"processing", "numpy", "PIL"} <= loaded
     others = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"processing"}
     assert not loaded & (others | {"boto3", "botocore", "torch", "pandas", "pydantic", "rich", "typer"})
+
+
+def test_unpacking_begins_before_the_heavy_imports():
+    code = "import processing.prepare, sys; print('numpy' in sys.modules or 'PIL' in sys.modules)"
+    completed = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert completed.stdout.strip() == "False"
 
 
 # -- how it fails ------------------------------------------------------------------------------------------

@@ -19,7 +19,13 @@ def tables(draw):
     content = draw(st.binary(min_size=count * width, max_size=count * width))
     numbers = sorted(draw(st.sets(st.integers(0, count - 1)))) if count else []
     table = np.frombuffer(content, np.uint8).reshape(count, width)
-    return table, RowChoice(np.array(numbers, np.int64), count, width)
+    taken: list[np.ndarray] = []
+
+    def take(before: int, content: np.ndarray) -> None:
+        assert before == sum(map(len, taken))
+        taken.append(content.copy())
+
+    return table, RowChoice(np.array(numbers, np.int64), count, width, take), taken
 
 
 def cut(data, content: bytes) -> list[bytes]:
@@ -29,20 +35,25 @@ def cut(data, content: bytes) -> list[bytes]:
 
 @given(tables(), st.data())
 def test_picks_from_bytes(case, data):
-    table, choice = case
-    picked = pick_from_bytes(cut(data, table.tobytes()), choice)
+    table, choice, taken = case
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "ROWS_AT_ONCE", 3)
+        picked = pick_from_bytes(cut(data, table.tobytes()), choice)
     assert np.array_equal(picked.content, table[choice.numbers])
+    assert np.array_equal(np.concatenate(taken), picked.content)
 
 
 @given(tables(), st.data(), st.integers(1, 20))
 @settings(max_examples=400)
 def test_picks_from_latin1(case, data, segment):
-    table, choice = case
+    table, choice, taken = case
     text = table.tobytes().decode("latin-1").encode("utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "SEGMENT", segment)
+        patch.setattr(rows, "ROWS_AT_ONCE", 3)
         picked = pick_from_latin1(cut(data, text), choice)
     assert np.array_equal(picked.content, table[choice.numbers])
+    assert np.array_equal(np.concatenate(taken), picked.content)
 
 
 @pytest.mark.parametrize(
