@@ -47,8 +47,6 @@ class CalledProcessError(ScriptModeError):
 
 
 def main() -> int:
-    # SIGTERM reaches the script too; it decides what to do, and we wait for it.
-    signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         run()
     except ScriptModeError as error:
@@ -236,22 +234,30 @@ def follow(command: list[str], environment: Mapping[str, str]) -> tuple[int, str
     Returns its exit code (128 + n after signal n) and the end of what it wrote to stderr, where an
     exception is named.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=CODE,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-    )
-    assert process.stderr is not None
-    tail: deque[str] = deque(maxlen=_TAIL_LINES)
-    for line in process.stderr:
-        sys.stderr.write(line)
-        sys.stderr.flush()
-        tail.append(line)
-    code = process.wait()
+    terminated: list[int] = []
+    # SIGTERM reaches the command too; it decides what to do, and we wait for it.
+    before = signal.signal(signal.SIGTERM, lambda number, _: terminated.append(number))
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=CODE,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+        if terminated:  # perhaps before there was a command to be reached
+            process.terminate()
+        assert process.stderr is not None
+        tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        for line in process.stderr:
+            sys.stderr.write(line)
+            sys.stderr.flush()
+            tail.append(line)
+        code = process.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return (128 - code if code < 0 else code), "".join(tail).strip()[-_MESSAGE_CHARACTERS:]
 
 

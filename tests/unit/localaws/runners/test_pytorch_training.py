@@ -1,5 +1,7 @@
 import json
 import shlex
+import signal
+import subprocess
 
 import pytest
 
@@ -79,3 +81,15 @@ def test_following_a_process(opt_ml, capfd, script, code, tail):
 
 def test_a_signal_counts_as_in_a_shell(opt_ml):
     assert runner.follow(["sh", "-c", "kill -9 $$"], {"PATH": "/usr/bin:/bin"}) == (137, "")
+
+
+def test_a_signal_that_comes_before_the_command_reaches_it_too(opt_ml, monkeypatch):
+    start = subprocess.Popen
+
+    def late(*arguments, **options):
+        signal.raise_signal(signal.SIGTERM)
+        return start(*arguments, **options)
+
+    monkeypatch.setattr(runner.subprocess, "Popen", late)
+    assert runner.follow(["sleep", "30"], {"PATH": "/usr/bin:/bin"}) == (128 + signal.SIGTERM, "")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
