@@ -14,9 +14,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jsonschema  # type: ignore[import-untyped]
+from botocore.loaders import JSONFileLoader
 
 if TYPE_CHECKING:
     from sagemaker.core.workflow.pipeline_context import PipelineSession
@@ -52,12 +53,15 @@ def offline() -> Iterator[None]:
     # The SDK validates its configuration anew for each value that it looks up: some 60 times, 4 seconds.
     # It is ours, constant, and a test validates it once.
     jsonschema.validate = _accept
+    # It makes a botocore session for nearly every step, and each parses the same megabytes of service models.
+    JSONFileLoader.load_file = _load_once
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         jsonschema.validate = validate
+        JSONFileLoader.load_file = _load_file
         logging.disable(disabled)
         for name, value in before.items():
             os.environ.pop(name, None)
@@ -67,6 +71,17 @@ def offline() -> Iterator[None]:
 
 def _accept(*_arguments: object) -> None:
     """In place of a validation."""
+
+
+_load_file = JSONFileLoader.load_file
+_FILES: dict[str, Any] = {}
+
+
+def _load_once(self: JSONFileLoader, path: str) -> Any:
+    """In place of botocore's own, of which each session keeps what it has read for itself."""
+    if path not in _FILES:
+        _FILES[path] = _load_file(self, path)
+    return _FILES[path]
 
 
 def import_sdk() -> None:
