@@ -6,12 +6,14 @@ BIN := $(VENV)/bin
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The stamp is younger than setup.py once the installation is whole: an interrupted one starts again. Not compiled:
-# of 20,000 modules the tests import some 4,000, and Python compiles those when they are.
+# The stamp is younger than setup.py once the installation is whole: an interrupted one starts again. Of 20,000
+# modules some 4,000 are ever imported, and Python compiles those when they are. What jobs import is compiled here:
+# in their containers it would be anew each time, since nothing that they write there stays.
 $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "pip>=24"
 	$(BIN)/pip install --disable-pip-version-check --progress-bar off --quiet --no-compile -e ".[dev]"
+	$(BIN)/python -c "import boto3, captum.attr, matplotlib.pyplot, PIL.ImageDraw, torch._dynamo"
 	touch $@
 
 install: $(VENV)/.installed  ## the virtual environment, with everything in it

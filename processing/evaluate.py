@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -253,4 +254,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    status = run(main)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # all is written; torch would take a second to take itself apart

@@ -70,9 +70,14 @@ class Folds:
     trunk: dict[str, Tensor] | None = None
 
 
-def _work(folds: Folds, parent: int, pipe: Connection) -> None:
+def _work(pipe: Connection, parents: Connection, parent: int) -> None:
     # A Ctrl-C reaches every process of a terminal; the parent is the one that decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parents.close()  # the parent's alone, so that its end is told to us
+    try:
+        folds: Folds = pipe.recv()
+    except EOFError:
+        return
     set_up(folds.threads)
 
     def orphaned() -> bool:
@@ -97,16 +102,25 @@ class Worker:
 
     Two processes with half of the cores each are as fast as one after the other with all of them, and
     much faster where the cores are shared: threads that wait for each other at every layer lose most.
+
+    The process is a fork, which has imported torch already. It is to be made before anything is computed:
+    what a GPU or a pool of threads is in the middle of does not survive a fork.
     """
 
-    def __init__(self, folds: Folds) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._left = len(folds.parts)
-        self._pipe, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(target=_work, args=(folds, os.getpid(), theirs), daemon=True)
+    def __init__(self) -> None:
+        import torch._dynamo  # noqa: F401 - as optimisers do when first made: 2 s, so once for both processes
+
+        context = multiprocessing.get_context("fork")
+        self._left = 0
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, self._pipe, os.getpid()), daemon=True)
         self._process.start()
         # Ours alone, so that the end of the process is the end of the pipe.
         theirs.close()
+
+    def begin(self, folds: Folds) -> None:
+        self._left = len(folds.parts)
+        self._pipe.send(folds)
 
     def results(self, *, wait: bool, interrupted: Callable[[], bool] = lambda: False) -> Iterator[Tensor]:
         """The logits of the folds that are done, in their order; with `wait`, of all that are left.
@@ -131,6 +145,12 @@ class Worker:
                 raise result
             self._left -= 1
             yield torch.from_numpy(result)
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         """Ends the process, wherever it is."""

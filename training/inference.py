@@ -107,7 +107,8 @@ def compiled(network: Network, card: ModelCard) -> nn.Module:
     with warnings.catch_warnings():
         # TorchScript is deprecated in new releases, and not yet replaced for a model without a compiler.
         warnings.simplefilter("ignore", DeprecationWarning)
-        frozen = torch.jit.freeze(torch.jit.trace(module, example))
+        # Unchecked: the check takes two seconds of every start, and a test compares the answers.
+        frozen = torch.jit.freeze(torch.jit.trace(module, example, check_trace=False))
     for _ in range(3):  # TorchScript optimises while it runs first: not at the expense of a request
         frozen(example)
     return frozen

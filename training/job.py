@@ -47,9 +47,13 @@ def threads_for(recipe: Recipe) -> int:
 
 @dataclass
 class Job:
-    """A run, with its cross-validation beside it. `folder` for checkpoints is used where it exists."""
+    """A run, with its cross-validation beside it. `folder` for checkpoints is used where it exists.
+
+    `worker` has not begun; None where nothing is cross-validated.
+    """
 
     run: Run
+    worker: crossvalidate.Worker | None
     folder: Path
     log: Callable[[str], None]
     interrupted: Callable[[], bool]
@@ -85,30 +89,29 @@ class Job:
 
     def train(self) -> bool:
         """Logs a line an epoch and one a fold; False if interrupted."""
-        worker = self._cross_validation()
+        self._cross_validate()
         try:
             while not self.run.trainer.finished:
                 epoch = self.run.epoch(self.interrupted)
                 if epoch is None:
                     return False
                 self.log(epoch.line())
-                self._take(worker, wait=False)
+                self._take(wait=False)
                 self.keep()
             if self.run.trainer.epoch < self.recipe.epochs:
                 self.log(f"stopped early: the training loss has not fallen for {self.recipe.patience} epochs")
             self.keep(now=True)
-            self._take(worker, wait=True)
+            self._take(wait=True)
             return len(self.held_out) == len(self.parts)
         finally:
-            if worker is not None:
-                worker.stop()
             if self.interrupted():
                 self.keep(now=True)
 
-    def _cross_validation(self) -> crossvalidate.Worker | None:
+    def _cross_validate(self) -> None:
+        """Has the worker begin with the folds that are left."""
         parts = self.parts[len(self.held_out) :]
-        if not parts:
-            return None
+        if self.worker is None or not parts:
+            return
         trainer = self.run.trainer
         folds = crossvalidate.Folds(
             self.recipe,
@@ -119,13 +122,13 @@ class Job:
             torch.get_num_threads(),
             trainer.trunk,
         )
-        return crossvalidate.Worker(folds)
+        self.worker.begin(folds)
 
-    def _take(self, worker: crossvalidate.Worker | None, *, wait: bool) -> None:
-        if worker is None:
+    def _take(self, *, wait: bool) -> None:
+        if self.worker is None:
             return
         labels = self.run.trainer.train.labels
-        for logits in worker.results(wait=wait, interrupted=self.interrupted):
+        for logits in self.worker.results(wait=wait, interrupted=self.interrupted):
             part = self.parts[len(self.held_out)]
             self.held_out.append(logits)
             right = int((logits.argmax(1) == labels[part]).sum())

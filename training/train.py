@@ -12,6 +12,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -19,16 +20,16 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
+    from training import crossvalidate
     from training import recipe as recipes
-    from training.crossvalidate import CrossValidationError
     from training.data import Channel, ChannelError, read_arrays, read_channel
     from training.fit import DivergedError, Run, Trainer, set_up
     from training.job import Job, cores, threads_for
     from training.model import MINIMUM_SIDE, class_names
     from training.pretrain import pretrain
 else:
+    import crossvalidate
     import recipe as recipes
-    from crossvalidate import CrossValidationError
     from data import Channel, ChannelError, read_arrays, read_channel
     from fit import DivergedError, Run, Trainer, set_up
     from job import Job, cores, threads_for
@@ -45,7 +46,7 @@ USER_ERRORS = (
     recipes.HyperparameterError,
     DivergedError,
     FolderError,
-    CrossValidationError,
+    crossvalidate.CrossValidationError,
 )
 
 
@@ -158,8 +159,21 @@ def train(arguments: Sequence[str]) -> int:
         names = class_names(recipe.classes)
     except ValueError as error:
         raise recipes.HyperparameterError(f"hyperparameter 'classes': {error}") from None
-    termination = Termination()
-    termination.install()
+    # First of all: see Worker.
+    with crossvalidate.Worker() if recipe.calibration_folds else nullcontext() as worker:
+        termination = Termination()
+        termination.install()
+        return train_beside(worker, recipe, names, options, termination)
+
+
+def train_beside(
+    worker: crossvalidate.Worker | None,
+    recipe: recipes.Recipe,
+    names: tuple[str, ...],
+    options: argparse.Namespace,
+    termination: Termination,
+) -> int:
+    """`worker` is for the cross-validation."""
     kept = [options.checkpoint_dir] if options.checkpoint_dir.is_dir() else []
     make_folders(options.model_dir, options.output_data_dir, *kept)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -181,7 +195,7 @@ def train(arguments: Sequence[str]) -> int:
         f"{parameters:,} parameters in {str(trainer.precision).removeprefix('torch.')} on {device}, "
         f"{torch.get_num_threads()} threads"
     )
-    job = Job(Run(trainer, validation), options.checkpoint_dir, log, termination)
+    job = Job(Run(trainer, validation), worker, options.checkpoint_dir, log, termination)
     job.restore()
     if not job.train():
         return stopped(termination, options.checkpoint_dir)
@@ -220,4 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all is written; torch would take a second to take itself apart

@@ -26,9 +26,15 @@ def folds(recipe: Recipe = RECIPE, data: Channel | None = None) -> Folds:
     return Folds(recipe, data, split(data.labels, 2, 0), 2, CPU, threads=1)
 
 
+def begun(folds: Folds) -> Worker:
+    worker = Worker()
+    worker.begin(folds)
+    return worker
+
+
 def test_answers_as_the_same_process_would():
     work = folds()
-    worker = Worker(work)
+    worker = begun(work)
     found = list(worker.results(wait=True))
     worker.stop()
     threads = torch.get_num_threads()
@@ -41,14 +47,14 @@ def test_answers_as_the_same_process_would():
 
 def test_divergence_there_is_an_error_here():
     hot = Recipe(width=4, batch_size=8, epochs=200, learning_rate=10.0, weight_decay=10.0, optimiser="adamw")
-    worker = Worker(folds(hot))
+    worker = begun(folds(hot))
     with pytest.raises(DivergedError, match="learning-rate"):
         list(worker.results(wait=True))
     worker.stop()
 
 
 def test_process_that_dies_is_told_and_not_waited_for():
-    worker = Worker(folds(Recipe(width=4, epochs=10_000)))
+    worker = begun(folds(Recipe(width=4, epochs=10_000)))
     worker._process.kill()
     with pytest.raises(CrossValidationError, match="exit code -9"):
         list(worker.results(wait=True))
@@ -56,7 +62,7 @@ def test_process_that_dies_is_told_and_not_waited_for():
 
 
 def test_stop_ends_the_process_at_once():
-    worker = Worker(folds(Recipe(width=4, epochs=10_000)))
+    worker = begun(folds(Recipe(width=4, epochs=10_000)))
     assert list(worker.results(wait=False)) == []
     assert list(worker.results(wait=True, interrupted=lambda: True)) == []
     start = time.monotonic()
@@ -64,3 +70,17 @@ def test_stop_ends_the_process_at_once():
     assert time.monotonic() - start < 5
     with pytest.raises(ProcessLookupError):
         os.kill(worker._process.pid or 0, 0)
+
+
+def test_process_that_was_given_nothing_ends_with_the_worker():
+    with Worker() as worker:
+        assert worker._process.is_alive()
+        assert list(worker.results(wait=True)) == []
+    assert not worker._process.is_alive()
+
+
+def test_process_that_was_given_nothing_ends_with_its_parent():
+    worker = Worker()
+    worker._pipe.close()
+    worker._process.join(20)
+    assert worker._process.exitcode == 0

@@ -63,9 +63,9 @@ def test_cross_validation_begins_with_the_trunk_too():
     data = channel()
     trunk = trunk_of(Trainer(RECIPE, channel(40, 5, seed=3), 5, CPU).network)
     parts = split(data.labels, 2, 0)
-    worker = Worker(Folds(RECIPE, data, parts, 2, CPU, 1, trunk))
-    found = next(worker.results(wait=True))
-    worker.stop()
+    with Worker() as worker:
+        worker.begin(Folds(RECIPE, data, parts, 2, CPU, 1, trunk))
+        found = next(worker.results(wait=True))
     torch.set_num_threads(1)
     expected, without = (answers(RECIPE, data, parts[0], 2, CPU, trunk=t) for t in (trunk, None))
     assert torch.equal(found, expected)
