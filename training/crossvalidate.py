@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
@@ -75,7 +77,7 @@ def _work(pipe: Connection, parents: Connection, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parents.close()  # the parent's alone, so that its end is told to us
     try:
-        folds: Folds = pipe.recv()
+        folds: Folds = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from our own parent
     except EOFError:
         return
     set_up(folds.threads)
@@ -120,7 +122,9 @@ class Worker:
 
     def begin(self, folds: Folds) -> None:
         self._left = len(folds.parts)
-        self._pipe.send(folds)
+        with suppress(ConnectionError):  # it died: `results` will tell
+            # Pickled here: `send` would pass tensors through a socket in a folder whose path may be too long.
+            self._pipe.send_bytes(pickle.dumps(folds))
 
     def results(self, *, wait: bool, interrupted: Callable[[], bool] = lambda: False) -> Iterator[Tensor]:
         """The logits of the folds that are done, in their order; with `wait`, of all that are left.
@@ -134,7 +138,7 @@ class Worker:
                 continue
             try:
                 result = self._pipe.recv()
-            except EOFError:
+            except (EOFError, ConnectionError):
                 self._process.join()
                 code = self._process.exitcode
                 reason = ": as a rule there was not enough memory" if code == -signal.SIGKILL else ""

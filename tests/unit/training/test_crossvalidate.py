@@ -1,7 +1,10 @@
 """The cross-validation's process: what it answers, and how it ends."""
 
+import multiprocessing
 import os
+import tempfile
 import time
+from multiprocessing import resource_sharer
 
 import pytest
 import torch
@@ -51,6 +54,26 @@ def test_divergence_there_is_an_error_here():
     with pytest.raises(DivergedError, match="learning-rate"):
         list(worker.results(wait=True))
     worker.stop()
+
+
+def test_process_that_dies_before_it_begins_is_told():
+    worker = Worker()
+    worker._process.kill()
+    worker._process.join()
+    worker.begin(folds())
+    with pytest.raises(CrossValidationError, match="exit code -9"):
+        list(worker.results(wait=True))
+    worker.stop()
+
+
+def test_the_path_of_temporary_files_may_be_long(tmp_path, monkeypatch):
+    folder = tmp_path / ("x" * 200)
+    folder.mkdir()
+    resource_sharer.stop()  # what an earlier test has left listening
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.delitem(multiprocessing.current_process()._config, "tempdir", raising=False)
+    with begun(folds()) as worker:
+        assert len(list(worker.results(wait=True))) == 2
 
 
 def test_process_that_dies_is_told_and_not_waited_for():
