@@ -17,6 +17,9 @@ AWS = [
     "numpy>=2",
     "pandas>=2.2",
     "seaborn>=0.13",
+    # Asked for by the SDK, in any version; we use none. Later ones need an older botocore, which pip found
+    # out anew at each installation, in a minute of trying.
+    "s3fs<0.5",
 ]
 
 # Pinned: a looser pin pulls a newer CUDA build of several gigabytes.
