@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from localaws import processes
 from localaws.stack import client_environment
 from localaws.state_folder import Note, StateFolder
 
@@ -102,20 +105,44 @@ def down(state_dir: Path) -> bool:
 def _spawn(folder: StateFolder, port: int) -> None:
     """Starts the server and waits until it holds the folder's lock and answers, or has ended."""
     arguments = [sys.executable, "-m", "localaws", "--state-dir", str(folder.root), "--port", str(port)]
-    with folder.log.open("ab") as output:
-        start = output.tell()
-        process = subprocess.Popen(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=output,
-            start_new_session=True,
-            cwd="/",
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(_import_path())},
-        )
-    _until(lambda: process.poll() is not None or folder.note() is not None, _START_SECONDS)
+    process = None
+    try:
+        with folder.log.open("ab") as output, _signals_held():
+            start = output.tell()
+            process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=output,
+                start_new_session=True,
+                cwd="/",
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(_import_path())},
+            )
+        _until(lambda: process.poll() is not None or folder.note() is not None, _START_SECONDS)
+    except BaseException:
+        if process is not None:  # it holds no lock yet by which `down` would find it
+            processes.stop(process, _STOP_SECONDS)
+        raise
     if process.poll() is not None and folder.holder() is None:
         raise ControlError(f"The local AWS did not start. {_last_words(folder.log, start)}")
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """What would end this process waits until the block is over: a child that it started is known then."""
+    came: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if callable(signal.getsignal(number)):  # neither ignored nor left to the system
+                before[number] = signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
 
 
 def _import_path() -> list[str]:

@@ -28,7 +28,8 @@ def aws(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("SCONES_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("SCONES_EPOCHS", "4")
+    monkeypatch.setenv("SCONES_PRESET", "fast")
+    monkeypatch.setenv("SCONES_EPOCHS", "3")
     monkeypatch.setenv("SCONES_REVIEW", "true")
     monkeypatch.setenv("SCONES_ACCURACY_THRESHOLD", "0.5")
     running = control.up(tmp_path / "state")
@@ -38,7 +39,7 @@ def aws(tmp_path, monkeypatch):
     made = clients.connect(settings)
     runs.ensure_bucket(made("s3"), settings)
     drawn = tmp_path / "drawn.tar.gz"
-    write_archive(drawn, seed=0, train_per_class=200, test_per_class=40)
+    write_archive(drawn, seed=0, train_per_class=150, test_per_class=30)
     archive = archives.provide(made("s3"), settings, str(drawn), tmp_path)
     monkeypatch.setenv("SCONES_DATA_SOURCE", archive.source)
     yield made

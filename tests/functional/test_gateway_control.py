@@ -107,6 +107,28 @@ def test_a_running_server_does_not_move_to_another_port(state_dir):
         control.up(state_dir, 1 if running.port != 1 else 2)
 
 
+@pytest.mark.parametrize("moment", ["while it is started", "before it answers"])
+def test_an_interrupted_start_leaves_no_server(state_dir, monkeypatch, moment):
+    """It holds no lock yet by which anybody would find it."""
+    started = []
+    popen = subprocess.Popen
+
+    def interrupted(*arguments, **options):
+        started.append(popen(*arguments, **options))
+        if moment == "while it is started":
+            signal.raise_signal(signal.SIGINT)
+        return started[0]
+
+    def wait(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(control.subprocess, "Popen", interrupted)
+    monkeypatch.setattr(control, "_until", wait)
+    with pytest.raises(KeyboardInterrupt):
+        control.up(state_dir)
+    assert started[0].returncode is not None
+
+
 def test_a_killed_server_counts_as_none_and_the_next_keeps_its_port(state_dir):
     running = control.up(state_dir)
     os.kill(running.pid, signal.SIGKILL)
