@@ -27,7 +27,7 @@ from processing.sources import resolve
 from processing.stream import Background, ForwardFile, gunzip
 
 # Chunks of at most 1 MiB. What is unpacked while numpy is loaded and 50,000 names are read finds room.
-FETCHED_AHEAD, UNPACKED_AHEAD = 4, 96
+UNPACKED_AHEAD = 96
 # How long a thread keeps Python's lock from others. With the default 5 ms, what a chunk takes to unpack, the
 # unpacking waited for a third of its time, and the whole took a sixth longer. 0.5 ms did not help.
 SWITCH_SECONDS = 0.00002
@@ -102,7 +102,7 @@ def _parts(options: Options) -> list[str]:
 def _unpacked(fetch: Fetch) -> Iterator[ForwardFile]:
     """The archive's content; reading and unpacking have begun."""
     with (
-        Background(fetch.chunks(), FETCHED_AHEAD) as chunks,
+        Background(fetch.chunks()) as chunks,
         Background(gunzip(chunks, fetch.name), UNPACKED_AHEAD) as pieces,
     ):
         yield ForwardFile(pieces)

@@ -137,7 +137,7 @@ def test_demo(tmp_path, data):
         (signal.SIGINT, "start the local AWS"),
         (signal.SIGINT, "TrainModel Executing"),
         (signal.SIGTERM, "PrepareData Executing"),
-        (signal.SIGHUP, "start the local AWS"),
+        (signal.SIGHUP, "TrainModel Executing"),
     ],
 )
 def test_interrupted_demo_leaves_nothing(tmp_path, few_images, number, until):
