@@ -80,6 +80,8 @@ def _run(way: str, *arguments: str) -> dict[str, float]:
     completed = subprocess.run(
         [sys.executable, "-m", "tests.bench.etl", way, *arguments],
         cwd=ROOT,
+        # What each imports is compiled once, in the first round: else most of the notebook's way is that.
+        env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
         capture_output=True,
         text=True,
     )
