@@ -15,13 +15,13 @@ from torch.nn import functional
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
     from training.augment import Augmentation, cutmix
     from training.data import Channel
-    from training.model import MINIMUM_SIDE, Network, logits
+    from training.model import MINIMUM_SIDE, Network, channels_for, logits
     from training.muon import Muon
     from training.recipe import Recipe
 else:
     from augment import Augmentation, cutmix
     from data import Channel
-    from model import MINIMUM_SIDE, Network, logits
+    from model import MINIMUM_SIDE, Network, channels_for, logits
     from muon import Muon
     from recipe import Recipe
 
@@ -188,7 +188,7 @@ class Trainer:
         self.epoch, self.step, self.loss_sum, self.right = 0, 0, 0.0, 0
         self.losses: list[float] = []
         self.order = torch.empty(0, dtype=torch.int64)
-        self.network = Network(classes, recipe.width)
+        self.network = Network(classes, channels_for(recipe.width))
         self.network.fit_to(train.images, whitening=recipe.whitening)
         self.trunk = trunk
         if trunk:

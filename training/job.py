@@ -18,7 +18,7 @@ if TYPE_CHECKING or __package__:  # a package in the repository, flat files in t
     from training import checkpoint, crossvalidate, curves
     from training.calibrate import Calibration, calibrate
     from training.fit import Run
-    from training.model import ModelCard, save_model
+    from training.model import ModelCard, channels_for, save_model
     from training.recipe import Recipe
 else:
     import checkpoint
@@ -26,7 +26,7 @@ else:
     import curves
     from calibrate import Calibration, calibrate
     from fit import Run
-    from model import ModelCard, save_model
+    from model import ModelCard, channels_for, save_model
     from recipe import Recipe
 
 # What the model container needs, in the model's `code/` folder.
@@ -170,7 +170,7 @@ def describe(run: Run, names: tuple[str, ...], found: Calibration | None) -> Mod
     return ModelCard(
         classes=names,
         image_size=(trainer.train.images.shape[3], trainer.train.images.shape[2]),
-        width=trainer.recipe.width,
+        channels=channels_for(trainer.recipe.width),
         flip_average=trainer.recipe.flip_average,
         temperature=found.temperature if found else 1.0,
         threshold=found.threshold if found else None,

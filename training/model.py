@@ -25,6 +25,7 @@ PATCH = 12
 # Three stages halve an image that the first layer has narrowed by one.
 MINIMUM_SIDE = 9
 MAXIMUM_SIDE = 4096
+MAXIMUM_CHANNELS = 4096
 # Added to the variances, so that directions that hold nothing but noise are not blown up.
 WHITENING_FLOOR = 0.05
 
@@ -46,17 +47,23 @@ class ModelError(Exception):
     """A folder that holds no model of ours, or half of one."""
 
 
+def channels_for(width: int) -> tuple[int, int, int]:
+    """Of the network's three stages."""
+    return width, 3 * width, 3 * width
+
+
 @dataclass(frozen=True)
 class ModelCard:
     """What must be known of a network besides its weights; `model.json` is this, as JSON.
 
-    `image_size` is (width, height) in pixels. `temperature` divides the logits before the softmax.
-    `threshold` is the recommended confidence under which an answer goes to a person.
+    `image_size` is (width, height) in pixels, `channels` are those of the three stages. `temperature`
+    divides the logits before the softmax. `threshold` is the recommended confidence under which an answer
+    goes to a person.
     """
 
     classes: tuple[str, ...]
     image_size: tuple[int, int] = (32, 32)
-    width: int = 32
+    channels: tuple[int, ...] = channels_for(32)
     temperature: float = 1.0
     flip_average: bool = True
     threshold: float | None = None
@@ -74,12 +81,17 @@ class ModelCard:
             raise ValueError(f"{CARD} is no object that names classes")
         values = {key: value for key, value in content.items() if key in known}
         values["classes"] = tuple(map(str, values["classes"]))
+        if "width" in content:  # before there were channels: made by an older training job
+            values["channels"] = (content["width"], 4 * content["width"], 4 * content["width"])
+        values["channels"] = tuple(map(int, values.get("channels", cls.channels)))
         if "image_size" in values:
             width, height = values["image_size"]
             values["image_size"] = (int(width), int(height))
         card = cls(**values)
         if not all(MINIMUM_SIDE <= side <= MAXIMUM_SIDE for side in card.image_size):
             raise ValueError(f"image_size {list(card.image_size)} is out of range")
+        if len(card.channels) != 3 or not all(1 <= number <= MAXIMUM_CHANNELS for number in card.channels):
+            raise ValueError(f"channels {list(card.channels)} are not those of three stages")
         if not (math.isfinite(card.temperature) and card.temperature > 0):
             raise ValueError(f"temperature {card.temperature} is not above 0")
         return card
@@ -112,17 +124,17 @@ class Network(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, classes: int, width: int = 32) -> None:
+    def __init__(self, classes: int, channels: Sequence[int] = channels_for(32)) -> None:
         super().__init__()
         self.register_buffer("mean", torch.full((1, 3, 1, 1), 0.5))
         self.register_buffer("std", torch.full((1, 3, 1, 1), 0.25))
         self.whiten = nn.Conv2d(3, 2 * PATCH, 2, bias=False)
         stages: list[nn.Module] = []
         inputs = 2 * PATCH
-        for channels in (width, 4 * width, 4 * width):
-            stages += [conv(inputs, channels), nn.MaxPool2d(2), nn.BatchNorm2d(channels), nn.GELU()]
-            stages.append(Block(channels))
-            inputs = channels
+        for outputs in channels:
+            stages += [conv(inputs, outputs), nn.MaxPool2d(2), nn.BatchNorm2d(outputs), nn.GELU()]
+            stages.append(Block(outputs))
+            inputs = outputs
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(inputs, classes)
 
@@ -164,7 +176,7 @@ def logits(network: nn.Module, images: Tensor, *, flip_average: bool) -> Tensor:
 
 
 def build(card: ModelCard) -> Network:
-    return Network(len(card.classes), card.width)
+    return Network(len(card.classes), card.channels)
 
 
 def save_model(folder: Path, network: nn.Module, card: ModelCard) -> None:

@@ -34,7 +34,7 @@ class Recipe:
     weight_decay: float = _option(0.1, "decoupled weight decay of the convolutions", high=10)
     seed: int = _option(0, "decides every random number of the run", high=2**63 - 1)
     width: int = _option(
-        32, "channels of the first stage; the others have four times as many", low=1, high=1024
+        32, "channels of the first stage; the others have three times as many", low=1, high=1024
     )
     whitening: bool = _option(True, "compute the first layer from the images' patches instead of training it")
     augmentation: float = _option(

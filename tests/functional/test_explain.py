@@ -77,7 +77,7 @@ def packages(client, tmp_path_factory):
     sagemaker.create_model_package_group(ModelPackageGroupName=NAME)
     folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
-    save_model(folder, Network(2, width=4), ModelCard(classes=CLASSES, width=4))
+    save_model(folder, Network(2, (4, 8, 8)), ModelCard(classes=CLASSES, channels=(4, 8, 8)))
     with tarfile.open(folder / "model.tar.gz", "w:gz") as tar:
         tar.add(folder / "model.pt", "model.pt")
         tar.add(folder / "model.json", "model.json")

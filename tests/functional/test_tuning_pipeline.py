@@ -77,7 +77,7 @@ def test_best_model_is_the_one_registered(steps, tuned, clients, settings):
     assert container["ModelDataUrl"] == best["ModelArtifacts"]["S3ModelArtifacts"]
     card = json.loads(members(clients, container["ModelDataUrl"])["model.json"])
     chosen = next(trial for trial in tuned.trials if trial.job == tuned.best).hyperparameters
-    assert card["width"] == int(chosen["width"])
+    assert card["channels"][0] == int(chosen["width"])
     assert card["trained"]["hyperparameters"]["learning_rate"] == float(chosen["learning-rate"])
     found = registry.find(clients("sagemaker"), settings.model_package_group, steps["RegisterModel"].made)
     assert registry.describe(clients, found).metadata["tuning_job"] == tuned.name

@@ -30,7 +30,7 @@ def test_one_cycle_rises_to_its_peak_and_falls_to_nothing():
 
 
 def test_average_follows_the_weights_soon_and_smoothly():
-    network = Network(2, 4)
+    network = Network(2, (4, 8, 8))
     average = MovingAverage(network, 0.9)
     start = copy.deepcopy(average.network.head.weight)
     with torch.no_grad():
@@ -46,7 +46,7 @@ def test_average_follows_the_weights_soon_and_smoothly():
 def test_whitened_patches_do_not_depend_on_each_other():
     data = channel(200)
     smooth = torch.nn.functional.avg_pool2d(data.images.float(), 3, 1, 1).to(torch.uint8)
-    network = Network(2, 4)
+    network = Network(2, (4, 8, 8))
     network.fit_to(smooth)
     out = network.whiten((smooth.float() / 255 - network.mean) / network.std)
     out = out[:, :, ::2, ::2]
@@ -102,7 +102,7 @@ def test_fewer_images_than_a_batch(images: int):
 
 
 def test_flip_average_is_the_mean_of_both_views():
-    network = Network(3, 4).eval()
+    network = Network(3, (4, 8, 8)).eval()
     pixels = channel().images
     both = [predict(network, view, flip_average=False) for view in (pixels, pixels.flip(3))]
     torch.testing.assert_close(predict(network, pixels, flip_average=True), (both[0] + both[1]) / 2)
@@ -110,11 +110,11 @@ def test_flip_average_is_the_mean_of_both_views():
 
 @pytest.mark.parametrize("side", [MINIMUM_SIDE, 31, 33, 64])
 def test_every_side_that_the_network_takes(side: int):
-    assert Network(3, 4).eval()(torch.rand(2, 3, side, side + 1)).shape == (2, 3)
+    assert Network(3, (4, 8, 8)).eval()(torch.rand(2, 3, side, side + 1)).shape == (2, 3)
 
 
 def test_predicting_leaves_the_mode_as_it_was():
-    network = Network(2, 4).train()
+    network = Network(2, (4, 8, 8)).train()
     predict(network, channel().images, flip_average=True)
     assert network.training
 

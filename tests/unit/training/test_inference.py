@@ -18,15 +18,16 @@ from training.fit import predict
 from training.model import ModelCard, ModelError, Network, load_model, save_model
 
 CLASSES = ("bicycle", "motorcycle", "unicycle")
+CHANNELS = (4, 16, 16)
 
 
 def make_model(folder: Path, **more) -> Path:
     torch.manual_seed(0)
-    network = Network(len(CLASSES), width=4)
+    network = Network(len(CLASSES), CHANNELS)
     network.fit_to(torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8))
     network.train()
     network(torch.rand(20, 3, 32, 32))  # gives the norms statistics of their own
-    save_model(folder, network, ModelCard(classes=CLASSES, width=4, **more))
+    save_model(folder, network, ModelCard(classes=CLASSES, channels=CHANNELS, **more))
     return folder
 
 
@@ -203,7 +204,7 @@ def test_half_a_model_is_named(tmp_path: Path, missing: str):
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path):
     folder = make_model(tmp_path)
     card = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps({**card, "width": 8}))
+    (folder / "model.json").write_text(json.dumps({**card, "channels": [8, 8, 8]}))
     with pytest.raises(ModelError, match="no usable model"):
         inference.model_fn(str(folder))
 
@@ -227,11 +228,23 @@ def test_card_with_keys_of_a_newer_release_is_read(tmp_path: Path):
     assert inference.model_fn(str(folder)).card.classes == CLASSES
 
 
+def test_a_model_of_the_time_before_channels_is_read(tmp_path: Path):
+    network = Network(len(CLASSES), (4, 16, 16))
+    save_model(tmp_path, network, ModelCard(CLASSES))
+    card = json.loads((tmp_path / "model.json").read_text())
+    del card["channels"]
+    (tmp_path / "model.json").write_text(json.dumps({**card, "width": 4}))
+    assert load_model(tmp_path)[1].channels == (4, 16, 16)
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"image_size": [0, 0]},
         {"image_size": [10_000_000, 9]},
+        {"channels": [4, 12]},
+        {"channels": [4, 12, 10_000_000]},
+        {"channels": "4"},
         {"temperature": 0},
         {"temperature": "x"},
         {"temperature": float("nan")},
@@ -255,8 +268,8 @@ def test_a_card_that_is_none_is_refused(tmp_path: Path, content: str):
 
 
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path):
-    card = ModelCard(CLASSES, width=4)
-    network = Network(len(CLASSES), width=4)
+    card = ModelCard(CLASSES, channels=CHANNELS)
+    network = Network(len(CLASSES), CHANNELS)
     torch.nn.init.constant_(network.head.weight, float("nan"))
     save_model(tmp_path, network, card)
     with pytest.raises(ModelError, match="not all weights are numbers"):

@@ -73,11 +73,11 @@ def test_what_speaks_for_one_class_speaks_against_the_other():
 def test_integrated_gradients_are_complete(seed):
     """They sum to the difference between the image and its blurred self: Sundararajan et al., axiom 1."""
     torch.manual_seed(seed)
-    network = Network(3, width=8)
+    network = Network(3, (8, 32, 32))
     network.fit_to(torch.randint(0, 256, (50, 3, SIDE, SIDE), dtype=torch.uint8))
     network.train()
     network(torch.rand(50, 3, SIDE, SIDE))  # gives the norms statistics of their own
-    card = ModelCard(classes=("a", "b", "c"), width=8, temperature=0.02)
+    card = ModelCard(classes=("a", "b", "c"), channels=(8, 32, 32), temperature=0.02)
     model = Model(card.classes, Answer(network.eval(), card), card.image_size, differentiable=True)
     region = slice(4, 20), slice(8, 24)
 

@@ -19,7 +19,11 @@ CLASSES = ("bicycle", "motorcycle", "unicycle")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
-    save_model(made, Network(len(CLASSES), width=4), ModelCard(classes=CLASSES, width=4, temperature=0.3))
+    save_model(
+        made,
+        Network(len(CLASSES), (4, 8, 8)),
+        ModelCard(classes=CLASSES, channels=(4, 8, 8), temperature=0.3),
+    )
     return made
 
 
