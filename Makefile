@@ -24,7 +24,7 @@ demo: install  ## the whole workflow on this machine, with its output in out/dem
 	$(BIN)/scones demo --out out/demo
 
 test: install  ## unit, functional and end-to-end tests
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 lint: install  ## ruff, mypy, and cfn-lint for the templates
 	$(BIN)/ruff check .
