@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from localaws import processes
 from localaws.stack import client_environment
 from localaws.state_folder import Note, StateFolder
@@ -96,10 +98,18 @@ def down(state_dir: Path) -> bool:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        if _until(lambda: folder.holder() != pid, _STOP_SECONDS):
+        if _until(lambda: folder.holder() != pid and _ended(pid), _STOP_SECONDS):
             folder.remove_note()
             return True
     raise ControlError(f"The local AWS (process {pid}) does not stop.")
+
+
+def _ended(pid: int) -> bool:
+    """A busy machine may take seconds to end a process that has let go of its lock."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE  # its parent has not looked yet
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _spawn(folder: StateFolder, port: int) -> None:
