@@ -5,9 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from processing.job import JobError
+from processing.model_archive import ArchiveError, unpack
 
 ARCHIVE = "model.tar.gz"
 CONTENT_TYPE = "image/png"
@@ -93,12 +92,9 @@ def _unpacked(path: Path) -> Iterator[Path]:
         raise ModelError(f'there is no model at "{path}"')
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         try:
-            with tarfile.open(archive, "r:gz") as tar:
-                tar.extractall(folder, filter="data")
-        except tarfile.FilterError as error:
-            raise ModelError(f"{archive} is refused: {error}") from None
-        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-            raise ModelError(f"{archive} cannot be unpacked: {error}") from None
+            unpack(archive, Path(folder))
+        except ArchiveError as error:
+            raise ModelError(f"{archive} {error}") from None
         yield Path(folder)
 
 

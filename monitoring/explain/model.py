@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from processing import model_archive
 from training.inference import Answer, decode_image
 from training.model import CARD, WEIGHTS, ModelError, load_model
 
@@ -62,12 +62,9 @@ def network(archive: Path) -> Model:
     """
     with tempfile.TemporaryDirectory(prefix="explain-") as folder:
         try:
-            with tarfile.open(archive, "r:gz") as tar:
-                for member in tar:
-                    if member.name.removeprefix("./") in (WEIGHTS, CARD) and member.isfile():
-                        tar.extract(member, folder, filter="data")
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise ArchiveError(f"the model archive cannot be unpacked: {error}") from None
+            model_archive.unpack(archive, Path(folder), (WEIGHTS, CARD))
+        except model_archive.ArchiveError as error:
+            raise ArchiveError(f"the model archive {error}") from None
         try:
             found, card = load_model(Path(folder))
         except ModelError as error:

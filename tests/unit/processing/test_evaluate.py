@@ -1,5 +1,6 @@
 """EvaluateModel with a tiny model package: numpy only, its answers known beforehand."""
 
+import gzip
 import io
 import json
 import math
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from processing import comparison, metrics, model_quality
+from processing import comparison, metrics, model_archive, model_quality
 from processing.evaluate import main
 from processing.job import JobError
 from processing.model_package import open_model
@@ -337,6 +338,25 @@ def test_a_cut_model(tmp_path, model, data):
     archive = pack_model(model, tmp_path / "model.tar.gz")
     archive.write_bytes(archive.read_bytes()[:-100])
     with pytest.raises(JobError, match="cannot be unpacked"):
+        evaluate(archive, data, tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.7, 1])
+def test_a_flipped_bit_is_noticed_though_every_file_can_be_read(tmp_path, model, data, place):
+    (model / "weights").write_bytes(bytes(range(256)) * 64)
+    archive = pack_model(model, tmp_path / "model.tar.gz")
+    content = bytearray(gzip.compress(gzip.decompress(archive.read_bytes()), 0))
+    # In gzip's own CRC, or in the weights: as they stand, since nothing is compressed.
+    content[-8 if place == 1 else content.index(bytes(range(256))) + int(place * (256 * 64))] ^= 1
+    archive.write_bytes(content)
+    with pytest.raises(JobError, match=r"model.tar.gz cannot be unpacked: it is damaged, take another copy"):
+        evaluate(archive, data, tmp_path / "out")
+
+
+def test_a_model_that_unpacks_without_end_is_refused(tmp_path, model, data, monkeypatch):
+    archive = pack_model(model, tmp_path / "model.tar.gz")
+    monkeypatch.setattr(model_archive, "MAX_UNPACKED_BYTES", 10_000)
+    with pytest.raises(JobError, match=r"model.tar.gz is refused: it holds more than"):
         evaluate(archive, data, tmp_path / "out")
 
 

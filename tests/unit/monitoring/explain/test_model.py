@@ -66,6 +66,16 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes):
         network(tmp_path / "model.tar.gz")
 
 
+@pytest.mark.parametrize("place", [*(share / 10 for share in range(1, 10)), 0.9999])
+def test_a_damaged_archive_is_refused(folder: Path, tmp_path: Path, place: float):
+    archive = pack(folder, tmp_path / "model.tar.gz", "model.json", "model.pt")
+    content = bytearray(archive.read_bytes())
+    content[int(len(content) * place)] ^= 1
+    archive.write_bytes(content)
+    with pytest.raises(ArchiveError, match="the model archive cannot be unpacked: it is damaged"):
+        network(archive)
+
+
 @pytest.mark.parametrize("names", [(), ("model.json",), ("model.pt",)], ids=str)
 def test_another_models_archive_is_refused(folder: Path, tmp_path: Path, names):
     with pytest.raises(ArchiveError, match=r"holds no network of this project: .* is missing"):
