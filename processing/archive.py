@@ -26,6 +26,8 @@ from processing.tar_stream import Member, members
 BINARY_RECORD_BYTES = 2 + PIXEL_BYTES
 BINARY_RECORDS_A_READ = 512
 MAX_NAMES_BYTES = 1 << 20
+# A pickle can give one long name to every record, and needs its bytes only once.
+MAX_FILE_NAME = 1000
 
 
 class ArchiveContentError(UnreadableError):
@@ -170,8 +172,8 @@ def _string_keys(table: Any, member: Member) -> dict[str, Any]:
 
 def _labels(values: Any, member: Member) -> np.ndarray:
     """Checked before they become bytes: 256 would turn into 0."""
-    if isinstance(values, np.ndarray):
-        values = values.tolist()
+    if isinstance(values, np.ndarray) and values.ndim == 1 and values.nbytes <= plain_pickle.LARGE:
+        values = values.tolist()  # of a table, or of rows of nothing, it would be a list for each row
     if not isinstance(values, list):
         raise ArchiveContentError(f"{member.name}: fine_labels is not a list")
     right = range(len(FINE_LABEL_NAMES))
@@ -196,6 +198,8 @@ def _file_names(values: Any, member: Member, images: int) -> list[bytes | str] |
     names = _names(values, "filenames", member)
     if len(names) != images:
         raise ArchiveContentError(f"{member.name} has {images:,} images and {len(names):,} file names")
+    if max(map(len, names), default=0) > MAX_FILE_NAME:
+        raise ArchiveContentError(f"{member.name} has a file name of more than {MAX_FILE_NAME:,} characters")
     return names
 
 

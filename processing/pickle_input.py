@@ -12,6 +12,9 @@ from processing.job import UnreadableError
 BUFFER_BYTES = 1 << 16
 OPERAND_BYTES = 8
 PIECE_BYTES = 1 << 18
+# All but large values, which are not read through the buffer. 50,000 records have 5 MB in the most verbose
+# form. Python may hold a text in four times its bytes.
+MAX_BUFFERED_BYTES = 16 << 20
 
 
 class PickleContentError(UnreadableError):
@@ -38,6 +41,7 @@ class PickleInput:
         self._stream = stream
         self._size = size
         self._unread = size
+        self._buffered = 0
         self.buffer = b""
         self.at = 0
 
@@ -82,7 +86,7 @@ class PickleInput:
 
     def pieces(self, count: int) -> Iterator[bytes]:
         """Exactly `count` bytes, in pieces, held by nobody."""
-        self._check(count)
+        self.check(count)
         while count:
             at_hand = len(self.buffer) - self.at
             piece = self.take(min(count, at_hand)) if at_hand else self._read(min(count, PIECE_BYTES))
@@ -98,7 +102,7 @@ class PickleInput:
 
     def take_large(self, count: int) -> memoryview:
         """Exactly `count` bytes, without holding any of them twice."""
-        self._check(count)
+        self.check(count)
         # numpy asks for huge pages, which makes the first touch of much memory far cheaper.
         target = np.empty(count, np.uint8).data
         filled = min(count, len(self.buffer) - self.at)
@@ -112,16 +116,17 @@ class PickleInput:
             self._unread -= got
         return target
 
-    def _left(self) -> int:
-        return max(self._unread + len(self.buffer) - self.at, 0)
-
-    def _check(self, count: int) -> None:
+    def check(self, count: int) -> None:
+        """Whether so many bytes can still come. Raises `PickleContentError`."""
         left = self._left()
         if count > left:
             raise PickleContentError(f"a value of {count:,} bytes where {left:,} are left")
 
+    def _left(self) -> int:
+        return max(self._unread + len(self.buffer) - self.at, 0)
+
     def _fill(self, count: int) -> None:
-        self._check(count)
+        self.check(count)
         rest = self.buffer[self.at :]
         pieces = [rest]
         have = len(rest)
@@ -129,5 +134,8 @@ class PickleInput:
             piece = self._read(min(max(count - have, BUFFER_BYTES), self._unread))
             have += len(piece)
             pieces.append(piece)
+        self._buffered += have - len(rest)
+        if self._buffered > MAX_BUFFERED_BYTES:
+            raise PickleContentError(f"holds more than {MAX_BUFFERED_BYTES >> 20} MiB beside its table")
         self.buffer = b"".join(pieces)
         self.at = 0

@@ -6,7 +6,9 @@ are written out here, any other name is an error, and so is every opcode that ha
 https://github.com/python/cpython/blob/main/Lib/pickletools.py documents the opcodes.
 
 A table of bytes need not be held whole: as it streams by, rows of it are picked that were chosen by what
-stood before it. Other large strings are read straight into their place; Python's `pickle` holds them twice.
+stood before it. Where none were chosen it is read straight into its place; Python's `pickle` holds it twice.
+
+Some MB of gzip hold any number of zeros: all but the table is bounded, to more than 50,000 records need.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import codecs
 import re
 import struct
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -22,11 +25,15 @@ import numpy as np
 from processing.pickle_input import PickleContentError, PickleInput, Reader
 from processing.rows import PickedRows, RowChoice, pick_from_bytes, pick_from_latin1
 
-# CIFAR-100 needs some twelve operations a record in the most verbose form; each may allocate an object.
-MAX_OPERATIONS = 4_000_000
+# 50,000 records need some twelve operations each in the most verbose form; each may allocate an object.
+MAX_OPERATIONS = 1_000_000
+# Only a table has more bytes, under the key "data". What is wrong with a second one, its reader says; there
+# is no third, since all that stands before is looked through for each.
 LARGE = 1 << 20
+MAX_LARGE = 2
+TABLE = ("data", b"data")
 # What constructors may make in all: one text, called for again and again, would fill any memory.
-MAX_BUILT_BYTES = 512 << 20
+MAX_BUILT_BYTES = 16 << 20
 # Operations that come by the hundred thousand, at once: BININT1 after BININT1, and what Python 3 writes for a
 # string of bytes in protocol 2, after the name `_codecs.encode` and the text: the text's place in the memo,
 # "latin1" from the memo, both as a tuple, its place, the call, and the place of what it makes.
@@ -89,7 +96,7 @@ class _Machine:
         self.choose = choose
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
-        self.built = self.integers = 0
+        self.built = self.integers = self.large = 0
 
     def run(self) -> Any:
         next_operation, operations = self.input.operation, _OPERATIONS
@@ -130,7 +137,7 @@ class _Machine:
 
     def push_built(self, value: Any) -> None:
         """What a constructor made."""
-        self.built += len(value) if isinstance(value, (bytes, bytearray)) else 0
+        self.built += len(value) if isinstance(value, bytes) else 0  # a large text's bytes are its own
         if self.built > MAX_BUILT_BYTES:
             raise PickleContentError(f"builds more than {MAX_BUILT_BYTES >> 20} MiB")
         self.push(value)
@@ -156,27 +163,45 @@ class _Machine:
     def bytes_of(self, count: int) -> bytes | memoryview | PickedRows:
         if count < LARGE:
             return self.input.take(count)
-        choice = self.choose(self._siblings())
+        key, choice = self._chosen(count)
         if choice and choice.size == count:
             return pick_from_bytes(self.input.pieces(count), choice)
+        self._check_table(key, count)
         return self.input.take_large(count)
 
     def text_of(self, count: int) -> str | _Latin1Text:
         if count < LARGE:
             return self.input.take(count).decode("utf-8", "surrogatepass")
-        choice = self.choose(self._siblings())
+        key, choice = self._chosen(count)
         if choice:
             return _Latin1Text(pick_from_latin1(self.input.pieces(count), choice))
+        self._check_table(key, count)
         return _Latin1Text(self._large_text(count))
 
-    def _siblings(self) -> dict[Any, Any]:
-        """What is known of the innermost dictionary that is being filled."""
-        for at in range(len(self.stack) - 2, -1, -1):
-            if isinstance(self.stack[at], dict) and self.stack[at + 1] is _MARK:
-                items = [_settled(item) for item in self.stack[at + 2 :] if item is not _MARK]
+    def _chosen(self, count: int) -> tuple[Any, RowChoice | None]:
+        """The key of the large value that comes, and which of its rows to keep."""
+        self.input.check(count)
+        self.large += 1
+        if self.large > MAX_LARGE:
+            raise PickleContentError(f"more than {MAX_LARGE} values of over {LARGE:,} bytes")
+        key, known = self._siblings()
+        return key, self.choose(known)
+
+    def _check_table(self, key: Any, count: int) -> None:
+        if key not in TABLE:
+            raise PickleContentError(f'a value of {count:,} bytes that is not the table "data"')
+
+    def _siblings(self) -> tuple[Any, dict[Any, Any]]:
+        """The key in the innermost dictionary whose value is coming, and what is known of this dictionary."""
+        stack = self.stack
+        for at in range(len(stack) - 2, -1, -1):
+            if isinstance(stack[at], dict) and stack[at + 1] is _MARK:
+                # Behind another mark are the parts of the value that is coming.
+                items = list(map(_settled, takewhile(lambda item: item is not _MARK, stack[at + 2 :])))
                 pairs = zip(items[::2], items[1::2], strict=False)
-                return self.stack[at] | {key: value for key, value in pairs if isinstance(key, (bytes, str))}
-        return {}
+                known = stack[at] | {key: value for key, value in pairs if isinstance(key, (bytes, str))}
+                return (items[::2] or [None])[-1], known
+        return None, {}
 
     def _large_text(self, count: int) -> bytearray:
         decoder = codecs.getincrementaldecoder("utf-8")()

@@ -413,3 +413,25 @@ def test_a_label_without_a_repr_is_told(make_archive):
     content = b"\x80\x02}X\x0b\x00\x00\x00fine_labels]" + nest + b"asX\x04\x00\x00\x00dataNs."
     with pytest.raises(JobError, match="has the label a list"):
         read(make_archive(("train", content), ("test", content)))
+
+
+@pytest.mark.parametrize("shape", [(2000, 3072), (10**6, 0), ()], ids=str)
+def test_an_array_of_labels_has_one_side_and_no_more_than_labels_need(make_archive, shape):
+    """The same array as data and as labels costs nothing; as a list of lists it took gigabytes."""
+    table = np.zeros(shape, np.uint8)
+    content = pickle.dumps({"data": table, "fine_labels": table}, 2)
+    with pytest.raises(ArchiveContentError, match="train: fine_labels is not a list"):
+        read(make_archive(("train", content), ("test", content)))
+
+
+def test_an_array_of_labels_is_read_as_a_list_of_them(make_archive):
+    content = pickle.dumps({"data": DATA, "fine_labels": np.array([8, 0])}, 2)
+    _, labels, _ = read(make_archive(("train", content), ("test", content)))["train"]
+    assert labels.tolist() == [8]
+
+
+def test_one_long_name_for_every_record_is_refused(make_archive):
+    """The pickle holds it once, and each record would have had a copy."""
+    content = pickle.dumps({**GOOD, "filenames": [b"a" * 1001] * 2}, 2)
+    with pytest.raises(ArchiveContentError, match="train has a file name of more than 1,000 characters"):
+        read(make_archive(("train", content), ("test", content)))

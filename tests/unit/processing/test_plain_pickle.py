@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from processing import pack, plain_pickle
+from processing import pack, pickle_input, plain_pickle
 from processing.plain_pickle import PickleContentError
 
 
@@ -254,3 +254,44 @@ def test_one_text_called_for_again_and_again_does_not_fill_the_memory(monkeypatc
         plain_pickle.load(io.BytesIO(content), len(content), "x")
     fewer = b"\x80\x02(" + text + again * 9 + b"t."
     assert len(plain_pickle.load(io.BytesIO(fewer), len(fewer), "x")) == 10
+
+
+LARGE = b"T" + struct.pack("<I", plain_pickle.LARGE) + bytes(plain_pickle.LARGE)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"}(U\x06labels" + LARGE + b"U\x04dataNu.",
+        b"}(U\x04data]U\x06labels" + pickle.dumps(np.zeros(plain_pickle.LARGE, np.uint8), 2)[2:-1] + b"u.",
+        b"](" + LARGE + b"e.",
+        b"X" + struct.pack("<I", plain_pickle.LARGE) + b"a" * plain_pickle.LARGE + b".",
+    ],
+    ids=["string", "array", "in a list", "text"],
+)
+def test_only_the_table_is_large(content):
+    with pytest.raises(PickleContentError, match=r'data: a value of 1,048,576 bytes .* not the table "data"'):
+        load(b"\x80\x02" + content)
+
+
+def test_what_is_not_the_table_is_bounded_in_all(monkeypatch):
+    """A text with one emoji takes four times its bytes."""
+    monkeypatch.setattr(pickle_input, "MAX_BUFFERED_BYTES", 1 << 20)
+    text = "\U0001f600".encode() + b"a" * 50_000
+    again = b"X" + struct.pack("<I", len(text)) + text
+    assert len(load(b"\x80\x02(" + again * 15 + b"t.")) == 15
+    with pytest.raises(PickleContentError, match="data: holds more than 1 MiB beside its table"):
+        load(b"\x80\x02(" + again * 30 + b"t.")
+
+
+def test_the_table_is_not_counted_with_the_rest(monkeypatch):
+    monkeypatch.setattr(pickle_input, "MAX_BUFFERED_BYTES", 300_000)
+    table = {"data": np.zeros((700, 3072), np.uint8), "labels": [1, 2]}
+    assert same(load(pickle.dumps(table, 4)), table)
+
+
+def test_the_dictionary_is_looked_through_for_few_large_values():
+    """For each of hundreds, after a million small ones, it took minutes."""
+    content = b"\x80\x02}(" + (b"U\x04data" + LARGE) * 3 + b"u."
+    with pytest.raises(PickleContentError, match="data: more than 2 values of over 1,048,576 bytes"):
+        load(content)
