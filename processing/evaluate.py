@@ -31,7 +31,7 @@ from processing.model_package import Answering, ModelError, open_model
 from processing.outputs import write_files
 from processing.transform_output import open_predictions
 
-LABEL_DIGITS = 9
+LABELS = 10**9
 MISTAKES_SHOWN = 24
 MISTAKES_A_ROW = 6
 MISTAKE_WIDTH = 132
@@ -77,18 +77,35 @@ def read_channel(folder: Path) -> list[Example]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        fields = line.split("\t")
-        if len(fields) != 3 or not fields[1].isdecimal() or len(fields[1]) > LABEL_DIGITS:
-            raise ChannelError(f"{lists[0]}, line {number} is not index, label and file name")
+        where, fields = f"{lists[0]}, line {number}", line.split("\t")
+        label = _label(fields[1]) if len(fields) == 3 else None
+        if label is None:
+            raise ChannelError(f"{where} is not index, label and file name")
         path = folder / fields[2]
-        if "\0" in fields[2] or not path.resolve().is_relative_to(folder.resolve()):
-            raise ChannelError(f'{lists[0]}, line {number} names "{fields[2]}", which is outside its folder')
+        if "\0" in fields[2] or _is_outside(path, folder):
+            raise ChannelError(f'{where} names "{fields[2]}", which is outside its folder')
         if not path.is_file():
-            raise ChannelError(f'{lists[0]}, line {number} names "{fields[2]}", which is not there')
-        examples.append(Example(fields[2], int(fields[1]), path.read_bytes()))
+            raise ChannelError(f'{where} names "{fields[2]}", which is not there, or a link to nothing')
+        examples.append(Example(fields[2], label, path.read_bytes()))
     if not examples:
         raise ChannelError(f"{lists[0]} lists no image")
     return examples
+
+
+def _label(text: str) -> int | None:
+    """A label, also as MXNet's tools write it, 1.000000, since training takes it; None where it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return int(value) if value.is_integer() and 0 <= value < LABELS else None
+
+
+def _is_outside(path: Path, folder: Path) -> bool:
+    try:
+        return not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a link to itself, before Python 3.13: it is nowhere
+        return False
 
 
 def ask(model: Answering, examples: list[Example], classes: tuple[str, ...] | None) -> Answers:
@@ -98,6 +115,7 @@ def ask(model: Answering, examples: list[Example], classes: tuple[str, ...] | No
     names = classes or model.classes
     if not names:
         raise ModelError("no model.json names the model's classes: give --classes")
+    _check_names(names)
     labels = np.array([example.label for example in examples])
     if labels.max() >= len(names):
         raise ChannelError(f"the images have label {labels.max()}, and the model only {len(names)} classes")
@@ -108,6 +126,15 @@ def ask(model: Answering, examples: list[Example], classes: tuple[str, ...] | No
         except ModelError as error:
             raise ModelError(f"{example.file}: {error}") from error
     return Answers(names, examples, labels, np.array(rows))
+
+
+def _check_names(names: tuple[str, ...]) -> None:
+    """evaluation.json has numbers by name, of which one would take another's place."""
+    wrong = [name for name in names if not name.strip() or names.count(name) > 1]
+    if wrong:
+        raise ModelError(
+            f'"{wrong[0]}" names no class or several: give each a name of its own in --classes or model.json'
+        )
 
 
 def compare(answers: Answers, package: str, place: Path | None, note: str = NO_NOTE) -> dict[str, Any]:

@@ -228,6 +228,9 @@ def test_a_transforms_answers_are_scored_as_the_models_own(tmp_path, model, data
             "image_3.png: .* 1 probabilities for 2",
         ),
         (lambda path: path, [], "give --classes"),
+        (lambda path: path, ["--classes", "a,a"], '"a" names no class or several'),
+        (lambda path: path, ["--classes", ","], '"" names no class or several'),
+        (lambda path: path, ["--classes", "a, "], '" " names no class or several'),
     ],
 )
 def test_a_transform_that_does_not_fit(tmp_path, data, spoil, more, said):
@@ -290,6 +293,11 @@ MISTAKES = {
         "model_fn failed: SystemExit",
     ),
     "no classes": (nameless, [], "give --classes"),
+    "a class twice": (
+        lambda folder: make_model(folder, classes=("bicycle", "bicycle")),
+        [],
+        '"bicycle" names no class or several: .* model.json',
+    ),
     "nowhere": (lambda folder: folder, [], "there is no model at"),
 }
 
@@ -310,6 +318,11 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(tmp_path, data, make, 
         ("0\tbicycle\timage_0.png\n", "line 1 is not"),
         ("0\t0\tgone.png\n", 'names "gone.png", which is not there'),
         ("0\t" + "1" * 5000 + "\timage_0.png\n", "line 1 is not"),
+        ("0\t0.5\timage_0.png\n", "line 1 is not"),
+        ("0\t-1\timage_0.png\n", "line 1 is not"),
+        ("0\tnan\timage_0.png\n", "line 1 is not"),
+        ("0\t1e300\timage_0.png\n", "line 1 is not"),
+        ("0\t0\timage_0.png\tmore\n", "line 1 is not"),
         ("0\t0\t../model/model.json\n", "outside its folder"),
         ("0\t0\ta\0b.png\n", "outside its folder"),
         ("0\t2\timage_0.png\n", "have label 2, and the model only 2 classes"),
@@ -319,6 +332,22 @@ def test_a_channel_that_does_not_fit(tmp_path, model, data, lines, said):
     (data / "validation.lst").write_text(lines)
     with pytest.raises(JobError, match=said):
         evaluate(model, data, tmp_path / "out")
+
+
+def test_an_image_that_is_a_link_to_itself(tmp_path, model, data):
+    (data / "image_0.png").unlink()
+    (data / "image_0.png").symlink_to("image_0.png")
+    with pytest.raises(JobError, match='line 1 names "image_0.png", .* a link to nothing'):
+        evaluate(model, data, tmp_path / "out")
+
+
+def test_labels_as_mxnets_tools_write_them(tmp_path, model, data):
+    """Training takes them too."""
+    expected = evaluate(model, data, tmp_path / "whole")
+    path = data / "validation.lst"
+    path.write_text(path.read_text().replace("\t0\t", "\t0.000000\t").replace("\t1\t", "\t1.000000\t"))
+    assert "\t1.000000\timage_7.png" in path.read_text()
+    assert evaluate(model, data, tmp_path / "mxnet") == expected
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, None])
