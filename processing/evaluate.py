@@ -31,7 +31,7 @@ from processing.model_package import Answering, ModelError, open_model
 from processing.outputs import write_files
 from processing.transform_output import open_predictions
 
-LABELS = 10**9
+LABELS = 10**9  # more than any model has classes: what is above it is not a label
 MISTAKES_SHOWN = 24
 MISTAKES_A_ROW = 6
 MISTAKE_WIDTH = 132

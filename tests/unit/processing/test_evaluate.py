@@ -337,7 +337,7 @@ def test_a_channel_that_does_not_fit(tmp_path, model, data, lines, said):
 def test_an_image_that_is_a_link_to_itself(tmp_path, model, data):
     (data / "image_0.png").unlink()
     (data / "image_0.png").symlink_to("image_0.png")
-    with pytest.raises(JobError, match='line 1 names "image_0.png", .* a link to nothing'):
+    with pytest.raises(JobError, match=r'line 1 names "image_0.png", .* a link to nothing'):
         evaluate(model, data, tmp_path / "out")
 
 
