@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,6 +20,8 @@ from typing import IO, Any
 
 from processing.download import Download
 from processing.job import name_full
+
+DIGEST = re.compile("md5-[0-9a-f]{32}|sha256-[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class ArchiveCache:
         try:
             known = Known(**record)
         except TypeError:
+            return None
+        # It becomes a path, and a damaged archive's file is removed: nothing but a digest may.
+        if not isinstance(known.digest, str) or not DIGEST.fullmatch(known.digest):
+            return None
+        if not isinstance(known.version, str | None):
             return None
         return known if known.uri == uri and self.archive(known.digest) else None
 
@@ -152,7 +160,7 @@ def _lock(file: IO[bytes], path: Path) -> bool:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 

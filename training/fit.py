@@ -34,6 +34,12 @@ class DivergedError(Exception):
     """The loss is no longer a number."""
 
 
+def diverged(what: str, epoch: int, recipe: Recipe) -> DivergedError:
+    return DivergedError(
+        f"the {what} in epoch {epoch}: lower the hyperparameter learning-rate (now {recipe.learning_rate})"
+    )
+
+
 @dataclass(frozen=True)
 class Epoch:
     """What one pass over the training images came to. Losses are cross-entropy in nats."""
@@ -263,10 +269,7 @@ class Trainer:
         self.network.train()
         loss, right = self._learn(*self._batch(indices))
         if not math.isfinite(loss):
-            raise DivergedError(
-                f"the loss became {loss} in epoch {self.epoch + 1}: lower the hyperparameter "
-                f"learning-rate (now {self.recipe.learning_rate})"
-            )
+            raise diverged(f"loss became {loss}", self.epoch + 1, self.recipe)
         self.step, self.loss_sum, self.right = self.step + 1, self.loss_sum + loss, self.right + right
         if self.step == self.steps:
             self.epoch, self.step = self.epoch + 1, 0
@@ -318,6 +321,10 @@ class Run:
         loss, accuracy = evaluate(
             self.trainer.result, self.validation, flip_average=self.trainer.recipe.flip_average
         )
+        if not math.isfinite(
+            loss
+        ):  # the last step's own loss was still a number: it is of the weights before
+            raise diverged(f"validation loss became {loss}", number + 1, self.trainer.recipe)
         seconds = self.seconds + time.monotonic() - start
         self.history.append(Epoch(number + 1, *self.trainer.totals(), loss, accuracy, seconds))
         self.seconds = 0.0

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training.data import Channel
-from training.fit import MovingAverage, Trainer, learning_rate, precision_for, predict
+from training.fit import DivergedError, MovingAverage, Run, Trainer, learning_rate, precision_for, predict
 from training.model import MINIMUM_SIDE, Network
 from training.recipe import Recipe
 
@@ -145,3 +145,17 @@ def test_every_optimiser_learns_in_every_precision(precision: str, optimiser: st
     while trainer.epoch < 40:
         trainer.advance()
     assert trainer.totals()[0] < 0.8 * first
+
+
+def test_weights_that_are_no_numbers_after_the_last_step_end_the_run():
+    trainer = Trainer(Recipe(width=4, batch_size=12, epochs=1), channel(), 2, CPU)
+    run = Run(trainer, channel())
+    advance = trainer.advance
+
+    def advance_and_break() -> None:
+        advance()
+        torch.nn.init.constant_(trainer.result.head.weight, float("nan"))
+
+    trainer.advance = advance_and_break  # type: ignore[method-assign]
+    with pytest.raises(DivergedError, match="validation loss became nan in epoch 1"):
+        run.epoch(lambda: False)
