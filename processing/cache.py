@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from processing.download import Download
 from processing.job import name_full
+from processing.sources import usable_version
 
 DIGEST = re.compile("md5-[0-9a-f]{32}|sha256-[0-9a-f]{64}")
 
@@ -28,9 +29,8 @@ DIGEST = re.compile("md5-[0-9a-f]{32}|sha256-[0-9a-f]{64}")
 class Known:
     """What a URI gave last time."""
 
-    uri: str
     digest: str
-    version: str | None
+    version: str
 
 
 class ArchiveCache:
@@ -43,18 +43,13 @@ class ArchiveCache:
         return path if path.is_file() else None
 
     def known(self, uri: str) -> Known | None:
-        """What `uri` gave last time, if that is still here."""
+        """What `uri` gave last time, if that is still here and can be asked for by its version."""
         record = _read_json(self._place("uris", uri, ".json"))
-        try:
-            known = Known(**record)
-        except TypeError:
-            return None
+        digest, version = record.get("digest"), usable_version(record.get("version"))
         # It becomes a path, and a damaged archive's file is removed: nothing but a digest may.
-        if not isinstance(known.digest, str) or not DIGEST.fullmatch(known.digest):
+        if not isinstance(digest, str) or not DIGEST.fullmatch(digest) or version is None:
             return None
-        if not isinstance(known.version, str | None):
-            return None
-        return known if known.uri == uri and self.archive(known.digest) else None
+        return Known(digest, version) if record.get("uri") == uri and self.archive(digest) else None
 
     def forget(self, digest: str) -> None:
         """Remove the archive of that digest, if it is here."""
@@ -76,7 +71,8 @@ class ArchiveCache:
         archive = self.folder / "archives" / digest
         archive.parent.mkdir(parents=True, exist_ok=True)
         path.replace(archive)
-        _write_json(self._place("uris", uri, ".json"), asdict(Known(uri, digest, version)))
+        record = {"uri": uri, "digest": digest, "version": version}
+        _write_json(self._place("uris", uri, ".json"), record)
 
     def _place(self, kind: str, uri: str, suffix: str) -> Path:
         return self.folder / kind / (hashlib.sha256(uri.encode()).hexdigest()[:32] + suffix)
@@ -98,8 +94,9 @@ class Partial:
         self.file = file
         self.length = os.fstat(file.fileno()).st_size
         record = _read_json(self._note)
-        self.download = Download(record.get("size"), record.get("version"))
-        if not self.download.version or (self.download.size or 0) <= self.length:
+        size, version = record.get("size"), usable_version(record.get("version"))
+        self.download = Download(size, version)
+        if version is None or type(size) is not int or size <= self.length:
             self.restart()
 
     def restart(self) -> None:

@@ -34,6 +34,13 @@ class UnchangedError(Exception):
     """The server says that what the caller already has is current."""
 
 
+def usable_version(value: object) -> str | None:
+    """An entity tag or date that can be sent back in a header; None for anything else."""
+    if isinstance(value, str) and value.isprintable() and max(value, default="\0") <= "\xff":
+        return value or None
+    return None
+
+
 class Stream(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
