@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from processing.sources import RemoteSource, ReplacedError, SourceError, TransferError
+from processing.stream import MAX_ARCHIVE_BYTES, TooLargeError
 
 CHUNK_BYTES = 1 << 20
 ATTEMPTS = 6  # in a row without a byte between them
@@ -33,14 +34,15 @@ def read_through_cuts(
     """The bytes of `source` from `start` on. Where a transfer breaks, the next one goes on from there.
 
     `state.version` says which version the bytes before `start` are of.
-    Raises `ReplacedError` when the archive changes meanwhile, and `SourceError` when it is not there or
-    breaks `ATTEMPTS` times without a byte.
+    Raises `ReplacedError` when the archive changes meanwhile, `TooLargeError` when its size is no archive's,
+    and `SourceError` when it is not there or breaks `ATTEMPTS` times without a byte.
     """
     position, failures = start, 0
     while True:
         try:
             transfer = source.open(position, state.version)
             with closing(transfer.stream):
+                check_size(source.name, transfer.size or 0)
                 _check_same(source, state, transfer.size, transfer.version, begun=position > 0)
                 skip = position - transfer.start  # what a server without ranges sends again
                 while chunk := transfer.stream.read(CHUNK_BYTES):
@@ -53,6 +55,8 @@ def read_through_cuts(
                         failures = 0
                         yield chunk
             if state.size is None or position >= state.size:
+                if skip:  # it ended within what is here already
+                    raise ReplacedError(source.uri)
                 return
             raise TransferError(f"the connection ended after {position:,} of {state.size:,} bytes")
         except TransferError as error:
@@ -62,6 +66,12 @@ def read_through_cuts(
             pause = FIRST_WAIT_SECONDS * 2 ** (failures - 1) * random.uniform(0.5, 1.5)  # noqa: S311
             print(f"{error}; going on from byte {position:,} in {pause:.1f} s", file=sys.stderr, flush=True)
             wait(pause)
+
+
+def check_size(name: str, size: int) -> None:
+    """Refuse an archive of that many bytes: a body without an end would fill the disk that it is kept on."""
+    if size > MAX_ARCHIVE_BYTES:
+        raise TooLargeError(f"{name} has more than {MAX_ARCHIVE_BYTES >> 30} GiB: not a CIFAR-100 archive")
 
 
 def _check_same(

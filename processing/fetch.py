@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from processing.cache import ArchiveCache, Partial
-from processing.download import CHUNK_BYTES, Download, read_through_cuts
+from processing.download import CHUNK_BYTES, Download, check_size, read_through_cuts
 from processing.job import UnreadableError
 from processing.progress import Meter
 from processing.sources import LocalSource, RemoteSource, ReplacedError, TransferError, UnchangedError
@@ -45,14 +45,14 @@ class Fetch:
 
     @property
     def md5(self) -> str | None:
-        return self._md5.hexdigest() if self._md5 else None
+        return self._md5.hexdigest() if self._md5 and self._expected else None
 
     @property
     def sha256(self) -> str:
         return self._sha256.hexdigest()
 
     def chunks(self) -> Generator[bytes, None, None]:
-        """The archive's bytes. Raises `ChecksumError` at the end if their md5 is not the expected one."""
+        """The archive's bytes. Raises `ChecksumError` at the end if they are not those that were meant."""
         if isinstance(self._source, LocalSource):
             yield from self._counted(self._read_file(self._source.path, f"reading {self.name}"))
         elif self._cache is None:
@@ -81,6 +81,12 @@ class Fetch:
             raise ChecksumError(
                 f"{self.uri} has the md5 {self.md5}, not {self._expected}: not the archive that was meant"
             )
+        if self._copy and self._copy not in self._digests():
+            raise ChecksumError(f"the kept copy of {self.uri} is not what its name says, {self._copy}")
+
+    def _digests(self) -> set[str]:
+        """As the cache names what was read."""
+        return {f"sha256-{self.sha256}"} | ({f"md5-{self._md5.hexdigest()}"} if self._md5 else set())
 
     def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
@@ -88,6 +94,7 @@ class Fetch:
             if self._md5:
                 self._md5.update(chunk)
             self.bytes += len(chunk)
+            check_size(self.name, self.bytes)
             if self._meter:
                 self._meter.add(len(chunk))
             yield chunk
@@ -125,6 +132,8 @@ class Fetch:
             if known is None or not _unchanged(source, known.version):
                 return None
             digest = known.digest
+            if digest.startswith("md5-"):  # kept when one was expected; now only to check the copy by it
+                self._md5 = hashlib.md5(usedforsecurity=False)
         path = cache.archive(digest)
         self._copy = digest if path else None
         return path
@@ -146,9 +155,7 @@ class Fetch:
             yield chunk
 
 
-def _unchanged(source: RemoteSource, version: str | None) -> bool:
-    if version is None:
-        return False
+def _unchanged(source: RemoteSource, version: str) -> bool:
     try:
         with closing(source.open(unless=version).stream):
             return False

@@ -16,6 +16,7 @@ from processing.sources import (
     Transfer,
     TransferError,
     UnchangedError,
+    usable_version,
 )
 
 
@@ -39,6 +40,8 @@ class HttpSource:
             error.close()
             if error.code == 304:
                 raise UnchangedError from None
+            if error.code == 416 and start:  # it has no such byte, or does ranges wrongly: all of it again
+                return self.open(0, version, unless)
             reason = str(error.reason).partition("\n")[0]  # the one of a redirect loop has several lines
             sentence = f"{self.uri} answered {error.code} {reason}"
             if error.code in RETRIED_STATUSES:
@@ -91,8 +94,8 @@ def _http_transfer(source: HttpSource, answer: http.client.HTTPResponse, start: 
             answer.close()
             raise SourceError(f"{source.uri} answered another range than the one asked for")
         begins, size = found, _whole(total)
-    version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-    return Transfer(_HttpStream(answer), begins, size, version)
+    tags = (usable_version(answer.headers.get(name)) for name in ("ETag", "Last-Modified"))
+    return Transfer(_HttpStream(answer), begins, size, next(filter(None, tags), None))
 
 
 def _whole(text: str) -> int | None:

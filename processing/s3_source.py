@@ -87,6 +87,6 @@ def _s3_error(uri: str, error: Any) -> Exception:
         return UnchangedError()
     if status in RETRIED_STATUSES:
         return TransferError(f"{uri} answered {status} {details.get('Code')}")
-    if status == 412:
+    if status in (412, 416):  # another version, or one that ends before what was asked for
         return ReplacedError(uri)
     return SourceError(f"{uri} cannot be read: {details.get('Code')}: {details.get('Message')}")

@@ -22,12 +22,16 @@ QUEUED_CHUNKS = 4
 STOP_SECONDS = 1.0
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WBITS = 16 + zlib.MAX_WBITS
-# Five times the full data set: what unpacks to more is no CIFAR-100 archive but a bomb.
-MAX_UNPACKED_BYTES = 1 << 30
+# Five times the full data set, packed or unpacked: what has more is no CIFAR-100 archive but a bomb.
+MAX_ARCHIVE_BYTES = 1 << 30
 
 
 class CompressedDataError(UnreadableError):
     """The archive is no gzip file, a damaged or a truncated one, or one that unpacks without end."""
+
+
+class TooLargeError(UnreadableError):
+    """The archive has more bytes than any that is meant, or no end."""
 
 
 def gunzip(chunks: Iterable[bytes], name: str) -> Generator[bytes, None, None]:
@@ -53,9 +57,9 @@ def gunzip(chunks: Iterable[bytes], name: str) -> Generator[bytes, None, None]:
             except deflate.error:
                 raise CompressedDataError(f"{name} is damaged near its byte {read - len(data):,}") from None
             unpacked += len(piece)
-            if unpacked > MAX_UNPACKED_BYTES:
+            if unpacked > MAX_ARCHIVE_BYTES:
                 raise CompressedDataError(
-                    f"{name} unpacks to more than {MAX_UNPACKED_BYTES >> 30} GiB: not a CIFAR-100 archive"
+                    f"{name} unpacks to more than {MAX_ARCHIVE_BYTES >> 30} GiB: not a CIFAR-100 archive"
                 )
             if piece:
                 yield piece

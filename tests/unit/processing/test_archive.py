@@ -245,7 +245,7 @@ def test_refuses_a_pickle_that_calls(make_archive, members):
 
 
 def test_refuses_a_bomb_of_zeros(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "MAX_UNPACKED_BYTES", 4 << 20)
+    monkeypatch.setattr(stream, "MAX_ARCHIVE_BYTES", 4 << 20)
     bomb = tmp_path / "bomb.tar.gz"
     bomb.write_bytes(gzip.compress(bytes(64 << 20)))
     with pytest.raises(CompressedDataError, match="unpacks to more than"):

@@ -154,12 +154,28 @@ def test_does_not_try_again_what_will_not_pass(server, status):
     assert len(server.behaviour.requests) == 1
 
 
+@pytest.mark.parametrize("tag", ['"a"\r\n b', '"\x1b[31m"'])
+def test_an_entity_tag_that_cannot_be_sent_back_is_none(server, tag):
+    server.behaviour.etag = tag
+    assert HttpSource(server.url).open().version is None
+
+
 @pytest.mark.parametrize("location", ["/data/archive.tar.gz", "file:///etc/hostname"])
 def test_a_redirect_that_leads_nowhere_is_one_line(server, location):
     server.behaviour.location = location
     with pytest.raises(SourceError, match=r"(?i)^http://.* answered 302 .*redirect") as caught:
         receive(server)
     assert "\n" not in str(caught.value)
+
+
+def test_reads_from_the_front_where_a_range_is_refused(server):
+    refusing = Behaviour(failures=[416])
+    server.behaviour = Behaviour(cuts=[300_000], then=refusing)
+    assert receive(server) == CONTENT
+    assert [request.get("range") for request in refusing.requests] == ["bytes=300000-", None]
+    server.behaviour = Behaviour(failures=[416])
+    with pytest.raises(SourceError, match="answered 416"):
+        receive(server)
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -262,6 +278,32 @@ def test_a_later_process_starts_again_when_nothing_is_known_of_the_rest(server, 
     assert "range" not in server.behaviour.requests[-1]
 
 
+@pytest.mark.parametrize("sends_size", [True, False])
+@pytest.mark.parametrize("refuses", [True, False])
+def test_more_was_left_than_the_archive_has(server, cache, sends_size, refuses):
+    """Under the same entity tag: that server, or what was left, is wrong; only what it sends now counts."""
+    cut_short(server, cache)
+    short = CONTENT[:1000]
+    server.behaviour = Behaviour(short, ranges=False, sends_size=sends_size, failures=[416] * refuses)
+    assert fetched(server, cache) == short
+    assert (cache.folder / "archives" / f"sha256-{hashlib.sha256(short).hexdigest()}").read_bytes() == short
+
+
+def test_a_body_without_an_end_does_not_fill_the_disk(server, tmp_path, archives, monkeypatch):
+    content = archives["binary"].read_bytes()
+    server.behaviour = Behaviour(content + bytes(len(content)), sends_size=False)
+    monkeypatch.setattr(download, "MAX_ARCHIVE_BYTES", len(content) + 10_000)
+    with pytest.raises(JobError, match="has more than 0 GiB: not a CIFAR-100 archive"):
+        prepare(options(server, tmp_path))
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_a_body_that_claims_too_much_is_refused_at_once(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "MAX_ARCHIVE_BYTES", len(CONTENT) - 1)
+    with pytest.raises(JobError, match="has more than 0 GiB"):
+        next(read_through_cuts(HttpSource(server.url), Download()))
+
+
 def test_two_at_once_do_not_disturb_each_other(server, cache):
     first, second = (Fetch(HttpSource(server.url), MD5, cache).chunks() for _ in range(2))
     received = [b"", b""]
@@ -310,6 +352,21 @@ def test_a_damaged_copy_is_fetched_again(server, archives, tmp_path, capsys):
     assert "cannot be read; fetching it again" in capsys.readouterr().err
     assert kept.read_bytes() == content
     assert len(server.behaviour.requests) == 2
+
+
+@pytest.mark.parametrize("by", ["sha256", "md5"])
+def test_a_kept_copy_of_another_archive_is_fetched_again(server, archives, tmp_path, by, capsys):
+    """It can be read; only its digest shows that it is not what the URI gave."""
+    content = archives["binary"].read_bytes()
+    server.behaviour = Behaviour(content=content)
+    digest = hashlib.new(by, content).hexdigest()
+    expected = {"md5": digest} if by == "md5" else {}
+    prepare(options(server, tmp_path, **expected))
+    (tmp_path / "cache" / "archives" / f"{by}-{digest}").write_bytes(archives["python"].read_bytes())
+    statistics = prepare(options(server, tmp_path))
+    assert statistics["source"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert statistics["source"]["md5"] is None
+    assert "the kept copy of archive.tar.gz cannot be read; fetching it again" in capsys.readouterr().err
 
 
 def test_what_was_cut_short_without_notice_does_not_stay(server, archives, tmp_path):
