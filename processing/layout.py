@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from processing.cifar100 import FINE_LABEL_NAMES
+from processing.cifar100 import CHANNEL_OF_SPLIT, FINE_LABEL_NAMES
 from processing.outputs import STAGING
 
 STATISTICS = "statistics"
+# What `STATISTICS` holds.
+FIGURES, SAMPLES = "statistics.json", "samples.png"
 RECORDIO = "_recordio"  # train_recordio beside train
 PRETRAIN = "pretrain"
 # What a batch transform takes: it sends all that lies in its folder to the model.
@@ -17,23 +20,43 @@ MANIFEST = "manifest.jsonl"
 # What `PRETRAIN` holds.
 OTHER_IMAGES, OTHER_LABELS, OTHER_CLASSES = "images.npy", "labels.npy", "classes.txt"
 
+_CHANNELS = tuple(CHANNEL_OF_SPLIT.values())
+# The folders of a run with all options.
+PARTS = (*_CHANNELS, *(f"{channel}{RECORDIO}" for channel in _CHANNELS), PRETRAIN, IMAGES, STATISTICS)
+
 
 def is_ours(folder: Path) -> bool:
     """Whether the folder holds what an earlier run wrote there, and nothing else."""
-    if folder.name == STATISTICS:
-        return (folder / "statistics.json").is_file()
-    names = {path.name for path in folder.iterdir()}
-    if folder.name == IMAGES:
-        return all(map(is_image, names))
-    if folder.name.endswith(RECORDIO):
-        return names == {f"{folder.name.removesuffix(RECORDIO)}.rec"}
-    if folder.name == PRETRAIN:
-        return names == {OTHER_IMAGES, OTHER_LABELS, OTHER_CLASSES}
-    lists = {f"{folder.name}.lst", MANIFEST}
-    return lists <= names and all(map(is_image, names - lists))
+    return may_be_ours(folder) and _fixed_names(folder.name) <= {path.name for path in folder.iterdir()}
+
+
+def may_be_ours(folder: Path) -> bool:
+    """Whether nothing is in the folder but what a run writes there, as far as it may have come."""
+    fixed = _fixed_names(folder.name)
+    has_images = folder.name in (*_CHANNELS, IMAGES)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name.removeprefix(STAGING)  # so it is called while it is being published
+            if not entry.is_file(follow_symlinks=False):
+                return False
+            if name not in fixed and not (has_images and is_image(name)):
+                return False
+    return folder.name in PARTS
+
+
+def _fixed_names(part: str) -> set[str]:
+    """The files of a part that are always there."""
+    if part == STATISTICS:
+        return {FIGURES, SAMPLES}
+    if part == PRETRAIN:
+        return {OTHER_IMAGES, OTHER_LABELS, OTHER_CLASSES}
+    if part.endswith(RECORDIO):
+        return {f"{part.removesuffix(RECORDIO)}.rec"}
+    return {f"{part}.lst", MANIFEST} if part in _CHANNELS else set()
 
 
 def is_image(name: str) -> bool:
-    """Whether a channel names its images so: `bicycle_00002.png`, also while they are being published."""
-    class_name, _, number = name.removeprefix(STAGING).removesuffix(".png").rpartition("_")
-    return name.endswith(".png") and class_name in FINE_LABEL_NAMES and number.isdecimal()
+    """Whether a channel names its images so: `bicycle_00002.png`."""
+    class_name, _, number = name.removesuffix(".png").rpartition("_")
+    plain = number.isascii() and number.isdigit() and len(number) >= 5
+    return name.endswith(".png") and class_name in FINE_LABEL_NAMES and plain

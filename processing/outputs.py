@@ -1,22 +1,27 @@
 """Output folders that appear whole or not at all.
 
-Everything is written into a hidden folder beside its place and renamed at the end. SageMaker makes the
-output folders before the job starts, and they may be mounts: what is there already is replaced if an
-earlier run made it, and a mount, which cannot be renamed over, takes the files one by one.
+Everything is written into a hidden folder beside its place and renamed at the end, the last folder (the
+statistics) last: while it is missing, the rest is not to be trusted. SageMaker makes the output folders
+before the job starts, and they may be mounts: what is there already is replaced if an earlier run made it,
+and a mount, which cannot be renamed over, takes the files one by one.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from processing.job import JobError, name_full
 
 STAGING = ".staging-"
+PROCESS = re.compile("[1-9][0-9]{0,6}")  # what follows in a staging folder's name
+# In a staging folder while publishing: an earlier run's parts, before any new one is in its place, and after.
+OLD, REPLACED = "old", "replaced"
 
 
 class OutputError(JobError):
@@ -24,29 +29,39 @@ class OutputError(JobError):
 
 
 @contextmanager
-def staged(folder: Path, parts: Sequence[str], ours: Callable[[Path], bool]) -> Iterator[Path]:
+def staged(
+    folder: Path,
+    parts: Sequence[str],
+    ours: Callable[[Path], bool],
+    stale: Sequence[str] = (),
+    begun: Callable[[Path], bool] | None = None,
+) -> Iterator[Path]:
     """A place to write the `parts` (folders) of `folder`; they are published when the block ends well.
 
-    `ours` says whether a part that is there already was made by an earlier run and may be replaced.
+    The last part says that all are there: it leaves first and comes last. When publishing fails, what was
+    there comes back; when it is killed, the next run over the folder puts it back before all else.
+
+    `ours` says whether a part that is there already was made by an earlier run and may be replaced; `stale`
+    parts of an earlier run go when the new ones come. `begun` says whether a part in a killed run's staging
+    folder was made by that run (by default as `ours` does).
     Raises `OutputError` before anything is written if something else is in the way.
     """
-    made = _make_folders(folder)
-    staging = folder / f"{STAGING}{os.getpid()}"
-    try:
-        _remove_leftovers(folder)
-        for part in parts:
-            _check_free(folder / part, ours)
-            (staging / part).mkdir(parents=True)
-        yield staging
-        for part in parts:
-            _publish(staging / part, folder / part, staging / f"{part}.old")
-    except BaseException as error:
-        name_full(error, folder)
-        shutil.rmtree(staging, ignore_errors=True)
-        for path in made:
-            _remove_if_empty(path)
-        raise
-    shutil.rmtree(staging, ignore_errors=True)
+    every = [*stale, *parts]
+    with _folder(folder):
+        _settle_leftovers(folder, every, begun or ours)
+        _check_free(folder, every, ours)
+        staging = _make_staging(folder)
+        try:
+            for part in parts:
+                (staging / part).mkdir()
+            yield staging
+            _check_free(folder, every, ours)  # a person may have put something there meanwhile
+            _publish(staging, folder, parts, every)
+        except BaseException:
+            with suppress(OSError):  # then the next run does it
+                _settle(staging, folder, every)
+            raise
+        _settle(staging, folder, every)
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -61,6 +76,20 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     finally:
         for path in temporary.values():
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Has the folder made; it goes again if nothing is in it at the end."""
+    made = _make_folders(folder)
+    try:
+        yield
+    except BaseException as error:
+        name_full(error, folder)
+        raise
+    finally:
+        for path in made:
+            _remove_if_empty(path)
 
 
 def _make_folders(folder: Path) -> list[Path]:
@@ -81,12 +110,38 @@ def _remove_if_empty(path: Path) -> None:
             raise
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """What a killed run left behind."""
+def _make_staging(folder: Path) -> Path:
+    staging = folder / f"{STAGING}{os.getpid()}"
+    try:
+        staging.mkdir()
+    except FileExistsError:
+        raise OutputError(
+            f'"{staging}" holds files that are not from an earlier run; move it or choose another folder'
+        ) from None
+    return staging
+
+
+def _settle_leftovers(folder: Path, parts: Sequence[str], begun: Callable[[Path], bool]) -> None:
+    """Put back or remove what a killed run left behind."""
     for path in folder.glob(f"{STAGING}*"):
         number = path.name.removeprefix(STAGING)
-        if number.isdigit() and (int(number) == os.getpid() or not _runs(int(number))):
-            shutil.rmtree(path, ignore_errors=True)
+        if not PROCESS.fullmatch(number) or (int(number) != os.getpid() and _runs(int(number))):
+            continue
+        if _is_staging(path, parts, begun):
+            _settle(path, folder, parts)
+
+
+def _is_staging(path: Path, parts: Sequence[str], begun: Callable[[Path], bool]) -> bool:
+    """Whether nothing is in a folder but what `staged` puts there."""
+    if not _is_folder(path):
+        return False
+    asides = [path / name for name in (OLD, REPLACED) if _is_folder(path / name)]
+    inner = [each for place in (path, *asides) for each in place.iterdir() if each not in asides]
+    return all(each.name in parts and _is_folder(each) and begun(each) for each in inner)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _runs(process: int) -> bool:
@@ -99,33 +154,59 @@ def _runs(process: int) -> bool:
     return True
 
 
-def _check_free(place: Path, ours: Callable[[Path], bool]) -> None:
-    if not place.exists():
-        return
-    if not place.is_dir():
-        raise OutputError(f'"{place}" is in the way: it is no folder')
-    if any(place.iterdir()) and not ours(place):
-        raise OutputError(
-            f'"{place}" holds files that are not from an earlier run; empty it or choose another'
-        )
+def _check_free(folder: Path, parts: Sequence[str], ours: Callable[[Path], bool]) -> None:
+    for place in (folder / part for part in parts):
+        if not place.exists() and not place.is_symlink():
+            continue
+        if not _is_folder(place):
+            raise OutputError(f'"{place}" is in the way: it is no folder')
+        if any(place.iterdir()) and not ours(place):
+            raise OutputError(
+                f'"{place}" holds files that are not from an earlier run; empty it or choose another'
+            )
 
 
-def _publish(new: Path, place: Path, old: Path) -> None:
+def _publish(staging: Path, folder: Path, parts: Sequence[str], every: Sequence[str]) -> None:
+    (staging / OLD).mkdir()
+    for part in reversed(every):
+        if (folder / part).exists():
+            _move(folder / part, staging / OLD / part)
+    (staging / OLD).rename(staging / REPLACED)  # whoever comes after a kill sees how far this came
+    for part in parts:
+        _move(staging / part, folder / part)
+
+
+def _settle(staging: Path, folder: Path, every: Sequence[str]) -> None:
+    """Remove a staging folder; first what it has of an earlier run goes back, unless `folder` is whole."""
+    last = every[-1]
+    whole = (folder / last).exists() and any((folder / last).iterdir())
+    if not whole and (staging / last).exists():
+        _put_back(staging, folder, every)
+    shutil.rmtree(staging, ignore_errors=True)
+
+
+def _put_back(staging: Path, folder: Path, every: Sequence[str]) -> None:
+    """Undo what was done of `_publish`, step by step backwards, so that it may be killed as well."""
+    if (staging / REPLACED).exists():
+        for part in every:
+            if (folder / part).exists():
+                _move(folder / part, staging / part)
+        (staging / REPLACED).rename(staging / OLD)
+    for part in every:
+        if (staging / OLD / part).exists():
+            _move(staging / OLD / part, folder / part)
+
+
+def _move(folder: Path, target: Path) -> None:
+    """By rename, or where one of both is a mount, file by file, lists after images."""
     try:
-        if place.exists():
-            place.rename(old)
-        new.rename(place)
+        folder.rename(target)
     except OSError as error:
         if error.errno not in (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM):
             raise
-        _fill(new, place)
-
-
-def _fill(new: Path, place: Path) -> None:
-    """Into a folder that is a mount: its old files go, the new ones come by rename, lists after images."""
-    for path in place.iterdir():
-        path.unlink()
-    for path in sorted(new.iterdir(), key=lambda path: (path.suffix != ".png", path.name)):
-        temporary = place / f"{STAGING}{path.name}"
-        shutil.move(path, temporary)
-        temporary.replace(place / path.name)
+        target.mkdir(exist_ok=True)
+        for path in sorted(folder.iterdir(), key=lambda path: (path.suffix != ".png", path.name)):
+            temporary = target / f"{STAGING}{path.name}"
+            shutil.move(path, temporary)
+            temporary.replace(target / path.name)
+        _remove_if_empty(folder)

@@ -21,7 +21,7 @@ from processing.cifar100 import CHANNEL_OF_SPLIT, IMAGE_SIDE, parse_classes
 from processing.fetch import Fetch
 from processing.instances import WHOLE, Share, this_instance
 from processing.job import JobError, UnreadableError, run
-from processing.layout import IMAGES, PRETRAIN, RECORDIO, STATISTICS, is_ours
+from processing.layout import IMAGES, PARTS, PRETRAIN, RECORDIO, SAMPLES, STATISTICS, is_ours, may_be_ours
 from processing.outputs import staged
 from processing.sources import resolve
 from processing.stream import Background, ForwardFile, gunzip
@@ -83,7 +83,13 @@ def prepare(options: Options) -> dict[str, Any]:
 
 
 def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
-    with staged(options.output_dir, _parts(options), is_ours) as folder, _unpacked(fetch) as file:
+    parts = _parts(options)
+    # Those of an earlier run with other options go: their labels may be others.
+    stale = [part for part in PARTS if part not in parts]
+    with (
+        staged(options.output_dir, parts, is_ours, stale, may_be_ours) as folder,
+        _unpacked(fetch) as file,
+    ):
         from processing.selection import write_selection  # numpy and Pillow are loaded beside the unpacking
 
         return write_selection(file, fetch, options, folder)
@@ -187,7 +193,7 @@ def main() -> None:
     for channel, split in statistics["splits"].items():
         counts = ", ".join(f"{count:,} {name}" for name, count in split["per_class"].items())
         print(f"{channel}: {split['images']:,} images ({counts})")
-    print(f"all of it is in {options.output_dir}; see {options.output_dir / STATISTICS / 'samples.png'}")
+    print(f"all of it is in {options.output_dir}; see {options.output_dir / STATISTICS / SAMPLES}")
 
 
 if __name__ == "__main__":

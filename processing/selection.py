@@ -21,7 +21,7 @@ from processing.cifar100 import CHANNEL_OF_SPLIT, FINE_LABEL_NAMES
 from processing.contact_sheet import sheet_png
 from processing.fetch import Fetch
 from processing.job import JobError
-from processing.layout import IMAGES, PRETRAIN, RECORDIO, STATISTICS
+from processing.layout import FIGURES, IMAGES, PRETRAIN, RECORDIO, SAMPLES, STATISTICS
 from processing.others import OtherClasses
 from processing.stream import ForwardFile
 
@@ -67,9 +67,9 @@ def write_selection(file: ForwardFile, fetch: Fetch, options: Options, folder: P
             shutil.copyfile(path, folder / IMAGES / path.name)
     statistics = _statistics(fetch, options, writers)
     text = json.dumps(statistics, indent=2) + "\n"
-    (folder / STATISTICS / "statistics.json").write_text(text, encoding="utf-8")
+    (folder / STATISTICS / FIGURES).write_text(text, encoding="utf-8")
     samples = sheet_png([row for writer in writers.values() for row in writer.samples()])
-    (folder / STATISTICS / "samples.png").write_bytes(samples)
+    (folder / STATISTICS / SAMPLES).write_bytes(samples)
     return statistics
 
 

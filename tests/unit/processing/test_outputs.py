@@ -1,9 +1,12 @@
 """Output folders in every state SageMaker may hand them over in."""
 
+import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,8 +17,8 @@ ROOT = Path(__file__).parents[3]
 PARTS = ("train", "statistics")
 
 
-def publish(folder: Path, text: str = "new") -> None:
-    with staged(folder, PARTS, ours=lambda place: (place / "ours").exists()) as staging:
+def publish(folder: Path, text: str = "new", stale: Sequence[str] = ()) -> None:
+    with staged(folder, PARTS, ours=lambda place: (place / "ours").exists(), stale=stale) as staging:
         for part in PARTS:
             (staging / part / "a.png").write_text(text)
             (staging / part / "ours").write_text(text)
@@ -71,6 +74,122 @@ def test_a_file_is_in_the_way(tmp_path):
     with pytest.raises(OutputError, match="it is no folder"):
         publish(tmp_path / "folder")
     assert content(tmp_path) == {"out": "mine", "folder/train": "mine"}
+
+
+OLD = {f"{part}/{name}": "old" for part in (*PARTS, "extra") for name in ("a.png", "ours")}
+
+
+@pytest.fixture
+def earlier(tmp_path) -> Path:
+    """The output of an earlier run, which had a part more."""
+    folder = tmp_path / "out"
+    publish(folder, "old")
+    shutil.copytree(folder / "train", folder / "extra")
+    return folder
+
+
+def test_a_stale_part_goes_with_the_rest_or_all_stays(earlier):
+    (earlier / "extra" / "ours").unlink()
+    before = content(earlier)
+    with pytest.raises(OutputError, match='extra" holds files that are not from an earlier run'):
+        publish(earlier, stale=["extra"])
+    assert content(earlier) == before
+    (earlier / "extra" / "ours").touch()
+    publish(earlier, stale=["extra"])
+    assert content(earlier) == NEW
+    assert {path.name for path in earlier.iterdir()} == set(PARTS)
+
+
+RENAMES = 6  # three parts leave, the two phases are told apart, two parts come
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "no space"), KeyboardInterrupt()])
+@pytest.mark.parametrize("number", range(1, RENAMES + 1))
+def test_what_fails_between_two_renames_leaves_all_as_it_was(earlier, monkeypatch, number, error, after):
+    rename, done = Path.rename, []
+
+    def failing(path, target):
+        done.append(path)
+        if len(done) == number and not after:
+            raise error
+        rename(path, target)
+        if len(done) == number:
+            raise error
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(type(error)):
+        publish(earlier, stale=["extra"])
+    assert content(earlier) == (NEW if after and number == RENAMES else OLD)
+    assert not list(earlier.glob(".*"))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from test_outputs import PARTS, publish, staged
+rename, done = Path.rename, []
+def killed(path, target):
+    done.append(path)
+    if len(done) == {number}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(path, target)
+Path.rename = killed
+publish(Path({folder!r}), stale=["extra"])
+"""
+
+
+def killed(folder: Path, number: int) -> int:
+    """Publish in a process that is killed before its rename of that number."""
+    code = KILLED.format(here=str(Path(__file__).parent), folder=str(folder), number=number)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, "-c", code], env=environment).returncode
+
+
+def shown(folder: Path) -> dict[str, str]:
+    return {name: text for name, text in content(folder).items() if not name.startswith(".")}
+
+
+@pytest.mark.parametrize("number", range(1, RENAMES + 1))
+def test_a_kill_between_two_renames_shows_and_is_put_back(earlier, number):
+    assert killed(earlier, number) == -signal.SIGKILL
+    left = shown(earlier)
+    assert left == OLD or "statistics/ours" not in left
+    with pytest.raises(ZeroDivisionError), staged(earlier, PARTS, lambda _: True, ["extra"]):
+        raise ZeroDivisionError
+    assert content(earlier) == OLD
+    assert not list(earlier.glob(".*"))
+
+
+@pytest.mark.parametrize("number", range(1, RENAMES + 1))
+def test_putting_back_may_be_killed_as_well(earlier, number):
+    killed(earlier, RENAMES)
+    killed(earlier, number)
+    left = shown(earlier)
+    assert left in (OLD, NEW) or "statistics/ours" not in left
+    publish(earlier, stale=["extra"])
+    assert content(earlier) == NEW
+    assert not list(earlier.glob(".*"))
+
+
+def test_a_first_run_that_was_killed_leaves_nothing(tmp_path):
+    assert killed(tmp_path, 3) == -signal.SIGKILL
+    assert set(shown(tmp_path)) == {"train/a.png", "train/ours"}
+    with pytest.raises(ZeroDivisionError), staged(tmp_path, PARTS, lambda _: True):
+        raise ZeroDivisionError
+    assert content(tmp_path) == {}
+
+
+def test_what_was_not_put_back_does_not_come_over_a_later_run(earlier):
+    """It may have been passed over while another process had the killed one's number."""
+    killed(earlier, RENAMES)
+    (left,) = earlier.glob(".staging-*")
+    hidden = left.rename(earlier.parent / left.name)
+    publish(earlier, "later", stale=["extra"])
+    hidden.rename(left)
+    publish(earlier, stale=["extra"])
+    assert content(earlier) == NEW
 
 
 MOUNTED = """

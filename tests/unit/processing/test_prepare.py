@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -380,6 +381,94 @@ def test_validation_images_lie_alone_for_a_batch_transform(archives, tmp_path):
     (tmp_path / "validation_images" / "mine.txt").write_text("keep me")
     with pytest.raises(OutputError, match="validation_images"):
         prepare(Options(str(archives["python"]), CLASSES, tmp_path, validation_images=True))
+
+
+def test_parts_of_other_options_do_not_stay(archives, tmp_path):
+    """Their labels may be others: here they are the other way round."""
+    options = Options(str(archives["binary"]), CLASSES, tmp_path)
+    prepare(replace(options, recordio=True, pretrain=True, validation_images=True))
+    assert len(list(tmp_path.iterdir())) == 7
+    (tmp_path / "pretrain" / "mine.txt").touch()
+    with pytest.raises(OutputError, match="pretrain"):
+        prepare(replace(options, classes=CLASSES[::-1]))
+    assert len(list(tmp_path.iterdir())) == 7
+    (tmp_path / "pretrain" / "mine.txt").unlink()
+    prepare(replace(options, classes=CLASSES[::-1]))
+    assert {path.name for path in tmp_path.iterdir()} == {"train", "validation", "statistics"}
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [
+        "train/notes.txt",
+        "train/bicycle_00077.png/notes.txt",
+        "validation/empty/",
+        "statistics/notes.txt",
+        "statistics/samples/thesis.tex",
+        "train_recordio/notes.txt",
+        "validation_images/bus_1.png",
+        "validation_images/bus_\u0661\u0662\u0663\u0664\u0665.png",
+    ],
+)
+def test_what_a_person_put_beside_an_earlier_run_stays(archives, tmp_path, mine):
+    options = Options(str(archives["binary"]), ("apple",), tmp_path)
+    prepare(options)
+    (tmp_path / mine).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / mine).mkdir() if mine.endswith("/") else (tmp_path / mine).write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises(OutputError, match="holds files that are not from an earlier run"):
+        prepare(options)
+    assert tree(tmp_path) == before
+    assert (tmp_path / mine).exists()
+
+
+@pytest.mark.parametrize("target", ["nowhere", "elsewhere"])
+def test_a_link_in_the_place_of_a_part_stays(archives, tmp_path, target):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "train").symlink_to(tmp_path / target)
+    with pytest.raises(OutputError, match="it is no folder"):
+        prepare(Options(str(archives["binary"]), ("apple",), tmp_path / "out"))
+    assert (tmp_path / "out" / "train").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [
+        "mine.txt",
+        "train/mine.txt",
+        "old/mine.txt",
+        "old/train/mine.txt",
+        "thesis/x",
+        "train/apple_00001.png/x",
+    ],
+)
+def test_a_persons_folder_named_as_a_staging_folder_stays(archives, tmp_path, mine):
+    """Of a number that no process has, of one that none can have, and of this process's."""
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    options = Options(str(archives["binary"]), ("apple",), tmp_path)
+    names = [f".staging-{number}" for number in (killed.pid, "9" * 200, "\u00b2", os.getpid())]
+    for name in names:
+        (tmp_path / name / mine).parent.mkdir(parents=True)
+        (tmp_path / name / mine).write_text("mine")
+    with pytest.raises(OutputError, match="holds files that are not from an earlier run"):
+        prepare(options)
+    shutil.rmtree(tmp_path / names.pop())
+    prepare(options)
+    assert {path.parts[-len(Path(mine).parts) - 1] for path in tmp_path.glob(f".staging-*/{mine}")} == set(
+        names
+    )
+
+
+def test_a_killed_run_over_a_persons_link_removes_no_target(archives, tmp_path):
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    (tmp_path / "mine" / "train").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / f".staging-{killed.pid}").symlink_to(tmp_path / "mine")
+    prepare(Options(str(archives["binary"]), ("apple",), tmp_path / "out"))
+    assert (tmp_path / "mine" / "train").exists()
 
 
 def test_samples_keep_their_proportions():
