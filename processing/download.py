@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+from processing.job import shown
 from processing.sources import RemoteSource, ReplacedError, SourceError, TransferError
 from processing.stream import MAX_ARCHIVE_BYTES, TooLargeError
 
@@ -64,7 +65,8 @@ def read_through_cuts(
             if failures == ATTEMPTS:
                 raise SourceError(f"gave up at byte {position:,} after {failures} tries: {error}") from None
             pause = FIRST_WAIT_SECONDS * 2 ** (failures - 1) * random.uniform(0.5, 1.5)  # noqa: S311
-            print(f"{error}; going on from byte {position:,} in {pause:.1f} s", file=sys.stderr, flush=True)
+            going_on = f"going on from byte {position:,} in {pause:.1f} s"
+            print(f"{shown(str(error))}; {going_on}", file=sys.stderr, flush=True)
             wait(pause)
 
 

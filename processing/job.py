@@ -16,6 +16,7 @@ from typing import NoReturn
 
 EXIT_MESSAGE = Path("/opt/ml/output/message")
 EXIT_MESSAGE_BYTES = 1024
+SHOWN_CHARACTERS = 1000
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -44,7 +45,7 @@ def run(main: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        _leave_exit_message(f"{type(error).__name__}: {error}")
+        _leave_exit_message(shown(f"{type(error).__name__}: {error}"))
         raise
     return 0
 
@@ -53,6 +54,18 @@ def describe_os_error(error: OSError) -> str:
     """What the operating system refused, and for which file."""
     what = error.strerror or str(error) or type(error).__name__
     return f"{error.filename}: {what}" if error.filename else what
+
+
+def shown(text: str, characters: int = SHOWN_CHARACTERS) -> str:
+    """Text that may hold anything, for a terminal: what would steer it is spelled out, much is shortened.
+
+    It is shortened in the middle: a sentence says what and where at its front, what to do at its end.
+    """
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if len(plain) <= characters:
+        return plain
+    end = characters // 3
+    return f"{plain[: characters - end - 5]} ... {plain[-end:]}"
 
 
 def name_full(error: BaseException, place: Path) -> None:
@@ -66,6 +79,7 @@ def _unwind(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _fail(sentence: str) -> int:
+    sentence = shown(sentence)
     print(f"error: {sentence}", file=sys.stderr, flush=True)
     _leave_exit_message(sentence)
     return 1

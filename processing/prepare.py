@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from processing.cache import ArchiveCache
 from processing.cifar100 import CHANNEL_OF_SPLIT, IMAGE_SIDE, parse_classes
 from processing.fetch import Fetch
 from processing.instances import WHOLE, Share, this_instance
-from processing.job import JobError, UnreadableError, run
+from processing.job import JobError, UnreadableError, run, shown
 from processing.layout import IMAGES, PARTS, PRETRAIN, RECORDIO, SAMPLES, STATISTICS, is_ours, may_be_ours
 from processing.outputs import staged
 from processing.sources import resolve
@@ -79,7 +80,7 @@ def prepare(options: Options) -> dict[str, Any]:
         except UnreadableError:
             if not fetch.discard():
                 raise
-        print(f"the kept copy of {fetch.name} cannot be read; fetching it again", file=sys.stderr)
+        print(f"the kept copy of {shown(fetch.name)} cannot be read; fetching it again", file=sys.stderr)
 
 
 def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
@@ -172,12 +173,11 @@ def _cache_dir(text: str | None, source: str) -> Path | None:
 
 
 def _image_size(text: str) -> tuple[int, int]:
-    sides = text.lower().split("x")
-    if len(sides) == 1:
-        sides *= 2
-    if len(sides) != 2 or not all(side.isdecimal() and 1 <= int(side) <= 1024 for side in sides):
+    sides = re.fullmatch("([0-9]{1,4})(?:[xX]([0-9]{1,4}))?", text)
+    width, height = (int(side or sides[1]) for side in sides.groups()) if sides else (0, 0)
+    if not (1 <= width <= 1024 and 1 <= height <= 1024):
         raise OptionError(f'--image-size is a number of pixels from 1 to 1024, or 64x48; not "{text}"')
-    return int(sides[0]), int(sides[1])
+    return width, height
 
 
 def _md5(text: str | None) -> str | None:
@@ -193,7 +193,8 @@ def main() -> None:
     for channel, split in statistics["splits"].items():
         counts = ", ".join(f"{count:,} {name}" for name, count in split["per_class"].items())
         print(f"{channel}: {split['images']:,} images ({counts})")
-    print(f"all of it is in {options.output_dir}; see {options.output_dir / STATISTICS / SAMPLES}")
+    folder = options.output_dir
+    print(shown(f"all of it is in {folder}; see {folder / STATISTICS / SAMPLES}"))
 
 
 if __name__ == "__main__":

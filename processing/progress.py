@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TextIO
 
+from processing.job import shown
+
 TERMINAL_SECONDS = 0.1
 PLAIN_SECONDS = 10.0
 BAR_WIDTH = 24
@@ -17,7 +19,7 @@ class Meter:
     def __init__(self, label: str, total: int | None = None, out: TextIO | None = None) -> None:
         self.total = total
         self.done = 0
-        self._label = label
+        self._label = shown(label)
         self._out = out or sys.stderr
         self._terminal = self._out.isatty()
         self._period = TERMINAL_SECONDS if self._terminal else PLAIN_SECONDS

@@ -3,13 +3,15 @@
 import hashlib
 import json
 import re
+import signal
 import threading
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
-from processing import download, fetch
+from processing import download, fetch, job
 from processing.cache import ArchiveCache
 from processing.download import Download, read_through_cuts
 from processing.fetch import ChecksumError, Fetch
@@ -124,6 +126,21 @@ def test_skips_what_a_server_without_ranges_sends_again(server):
 def test_tries_again_after_a_failure_that_passes(server, status):
     server.behaviour.failures = [status] * (download.ATTEMPTS - 1)
     assert receive(server) == CONTENT
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_what_a_server_says_does_not_reach_the_terminal_raw(server, monkeypatch, capsys, status):
+    monkeypatch.setitem(Handler.responses, status, ("No\x1b[31m\x07\x9bSuch" + "h" * 2000, ""))
+    monkeypatch.setattr(job, "EXIT_MESSAGE", Path("/nowhere/message"))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    server.behaviour.failures = [status] * download.ATTEMPTS
+    assert job.run(lambda: print(receive(server))) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == (download.ATTEMPTS if status == 503 else 1)
+    for line in said:
+        assert rf"answered {status} No\x1b[31m\x07\x9bSuchhh" in line
+        assert line.isprintable()
+        assert len(line) < 1100
 
 
 def test_waits_longer_each_time(server):

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from processing import cifar100, pack
+from processing import cifar100, job, pack
 from processing.contact_sheet import Row, Tile, sheet_png
 from processing.job import JobError
 from processing.outputs import OutputError
@@ -246,6 +246,11 @@ MISTAKES = {
     "checksum": (["{good}", "bicycle", "--md5", "0" * 32], f"not {'0' * 32}"),
     "no checksum": (["{good}", "bicycle", "--md5", "xyz"], "--md5 is 32 hexadecimal digits"),
     "size": (["{good}", "bicycle", "--image-size", "0"], "--image-size is"),
+    "size without end": (["{good}", "bicycle", "--image-size", "9" * 5000], "64x48; not"),
+    "size in other digits": (["{good}", "bicycle", "--image-size", "\uff19x\uff19"], "--image-size is"),
+    "three sizes": (["{good}", "bicycle", "--image-size", "32x32x32"], "--image-size is"),
+    "escapes": (["\x1b[31mno\x07where\udc80", "bicycle"], r'no file "\x1b[31mno\x07where\udc80"'),
+    "long": (["n" * 90_000, "bicycle"], "n ... n"),
 }
 
 
@@ -264,12 +269,11 @@ def test_a_mistake_is_one_sentence(archives, tmp_path, given, said):
     assert len(errors) == 1
     assert errors[0].startswith("error: ")
     assert said in errors[0]
+    assert len(errors[0]) <= len("error: ") + 1000
     assert not (tmp_path / "deep").exists()
 
 
 def test_a_mistake_becomes_the_exit_message(archives, tmp_path, monkeypatch, capsys):
-    from processing import job
-
     monkeypatch.setattr(job, "EXIT_MESSAGE", tmp_path / "message")
     arguments = ["prepare", "--source", str(archives["python"]), "--classes", "ü" * 2000, "--output-dir", "x"]
     monkeypatch.setattr(sys, "argv", arguments)
@@ -282,6 +286,29 @@ def test_a_mistake_becomes_the_exit_message(archives, tmp_path, monkeypatch, cap
     assert message.startswith('CIFAR-100 has no class "ü')
     assert len(message.encode()) <= 1024
     assert message[:100] in capsys.readouterr().err
+
+
+def test_a_long_name_does_not_fill_the_terminal(make_archive, tmp_path):
+    archive = make_archive(("../" + "n" * 900_000, b""))
+    completed = run("--source", archive, "--classes", "bicycle", "--output-dir", tmp_path / "out")
+    assert re.search(
+        r'^error: made.tar.gz: member "\.\./n+ \.\.\. n+" points outside the archive$',
+        completed.stderr,
+        re.MULTILINE,
+    )
+    assert len(completed.stderr) < 1200
+
+
+def test_an_exit_message_of_what_is_no_text(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(job, "EXIT_MESSAGE", tmp_path / "message")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def fail():
+        raise JobError("no \udc80\x1b[0m\nhere")
+
+    assert job.run(fail) == 1
+    assert (tmp_path / "message").read_text() == r"no \udc80\x1b[0m\nhere"
+    assert capsys.readouterr().err == r"error: no \udc80\x1b[0m\nhere" + "\n"
 
 
 def test_keeps_an_earlier_output_when_it_fails(archives, tmp_path):

@@ -67,3 +67,10 @@ def test_one_line_is_drawn_over_and_over_in_a_terminal(clock):
     assert out.getvalue().count("\r") == 5
     assert out.getvalue().count("\n") == 1
     assert "\x1b[K" in out.getvalue()
+
+
+def test_a_label_cannot_steer_the_terminal():
+    out = Terminal()
+    Meter("reading \x1b[31m" + "n" * 5000, out=out).finish()
+    assert out.getvalue().startswith("\rreading \\x1b[31mnnn")
+    assert len(out.getvalue()) < 1100
