@@ -15,13 +15,13 @@ from torch.nn import functional
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
     from training.augment import Augmentation, cutmix
     from training.data import Channel
-    from training.model import MINIMUM_SIDE, Network, channels_for, logits
+    from training.model import MINIMUM_SIDE, Network, channels_for, is_finite, logits
     from training.muon import Muon
     from training.recipe import Recipe
 else:
     from augment import Augmentation, cutmix
     from data import Channel
-    from model import MINIMUM_SIDE, Network, channels_for, logits
+    from model import MINIMUM_SIDE, Network, channels_for, is_finite, logits
     from muon import Muon
     from recipe import Recipe
 
@@ -31,13 +31,7 @@ ADAM_SHARE = 0.1
 
 
 class DivergedError(Exception):
-    """The loss is no longer a number."""
-
-
-def diverged(what: str, epoch: int, recipe: Recipe) -> DivergedError:
-    return DivergedError(
-        f"the {what} in epoch {epoch}: lower the hyperparameter learning-rate (now {recipe.learning_rate})"
-    )
+    """The loss or the weights are no longer numbers."""
 
 
 @dataclass(frozen=True)
@@ -269,11 +263,20 @@ class Trainer:
         self.network.train()
         loss, right = self._learn(*self._batch(indices))
         if not math.isfinite(loss):
-            raise diverged(f"loss became {loss}", self.epoch + 1, self.recipe)
+            raise self._diverged(f"loss became {loss}")
         self.step, self.loss_sum, self.right = self.step + 1, self.loss_sum + loss, self.right + right
         if self.step == self.steps:
+            # The last step's loss is of the weights before it, and may still have been a number.
+            if not is_finite(self.result):
+                raise self._diverged("weights became nan")
             self.epoch, self.step = self.epoch + 1, 0
             self.losses.append(self.totals()[0])
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            f"the {what} in epoch {self.epoch + 1}: lower the hyperparameter learning-rate "
+            f"(now {self.recipe.learning_rate})"
+        )
 
     def totals(self) -> tuple[float, float]:
         """Mean loss and accuracy over the augmented training images of the epoch that was just finished."""
@@ -321,10 +324,6 @@ class Run:
         loss, accuracy = evaluate(
             self.trainer.result, self.validation, flip_average=self.trainer.recipe.flip_average
         )
-        if not math.isfinite(
-            loss
-        ):  # the last step's own loss was still a number: it is of the weights before
-            raise diverged(f"validation loss became {loss}", number + 1, self.trainer.recipe)
         seconds = self.seconds + time.monotonic() - start
         self.history.append(Epoch(number + 1, *self.trainer.totals(), loss, accuracy, seconds))
         self.seconds = 0.0

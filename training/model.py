@@ -175,6 +175,11 @@ def logits(network: nn.Module, images: Tensor, *, flip_average: bool) -> Tensor:
     return (upright + mirrored) / 2
 
 
+def is_finite(network: nn.Module) -> bool:
+    """Whether all weights and statistics are numbers."""
+    return all(bool(value.isfinite().all()) for value in network.state_dict().values())
+
+
 def build(card: ModelCard) -> Network:
     return Network(len(card.classes), card.channels)
 
@@ -204,7 +209,7 @@ def load_model(folder: Path) -> tuple[Network, ModelCard]:
         weights = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
         network = build(card)
         network.load_state_dict(weights)
-        if not all(value.isfinite().all() for value in network.state_dict().values()):
+        if not is_finite(network):
             raise ValueError("not all weights are numbers")
     except FileNotFoundError as error:
         raise ModelError(
