@@ -71,7 +71,7 @@ def start(out: Path, *arguments: str, **environment: str) -> subprocess.Popen[st
 def left_behind(out: Path, seconds: float = 30) -> list[str]:
     """Processes that still have anything to do with the folder; the last may need a moment to end.
 
-    With five more processes a core than cores, 5 s were not enough.
+    5 s were not enough where other work took most of both cores.
     """
     deadline = time.monotonic() + seconds
     while (found := processes(out)) and time.monotonic() < deadline:
