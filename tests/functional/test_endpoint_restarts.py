@@ -77,29 +77,61 @@ def test_an_endpoint_serves_again_with_its_weights(stack, how):
     assert description["ProductionVariants"][0]["CurrentWeight"] == 3.0
 
 
+class Gate:
+    """Code of a model server that says that it runs, and goes on when the gate is opened.
+
+    Containers see the host's files.
+    """
+
+    def __init__(self, folder):
+        self.reached, self.opened = folder / "reached", folder / "opened"
+        self.code = (
+            "import pathlib, time\n"
+            f"pathlib.Path({str(self.reached)!r}).touch()\n"
+            f"while not pathlib.Path({str(self.opened)!r}).exists():\n"
+            "    time.sleep(0.02)\n"
+        )
+
+    def wait(self):
+        deadline = time.monotonic() + 60
+        while not self.reached.exists():
+            assert time.monotonic() < deadline, "no model server got here"
+            time.sleep(0.02)
+
+    def open(self):
+        self.opened.touch()
+
+
+@pytest.fixture
+def gate(tmp_path):
+    return Gate(tmp_path)
+
+
 @pytest.mark.parametrize("how", ["stopped", "killed"])
-def test_an_endpoint_on_its_way_gets_there_after_all(stack, how):
+def test_an_endpoint_on_its_way_gets_there_after_all(stack, gate, how):
     before = stack.endpoints()
-    slow = "import time; time.sleep(3)\n" + before.inference
-    name, _ = before.create(before.config(before.model("slow", code=slow)), wait="Creating")
-    time.sleep(1)
+    slow = before.model("slow", code=gate.code + before.inference)
+    name, _ = before.create(before.config(slow), wait="Creating")
+    gate.wait()
 
     after = stack.restart(how)
 
+    gate.open()
     assert after.wait(name, "InService")
     assert after.ask(name)["model"] == "slow"
 
 
-def test_an_update_on_its_way_gets_there_after_all(stack):
+def test_an_update_on_its_way_gets_there_after_all(stack, gate):
     before = stack.endpoints()
     name, _ = before.create(before.config(before.model("old")))
-    slow = before.model("new", code="import time; time.sleep(3)\n" + before.inference)
+    slow = before.model("new", code=gate.code + before.inference)
     before.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=before.config(slow))
-    time.sleep(1)
+    gate.wait()
 
     after = stack.restart("killed")
 
     assert after.ask(name)["model"] == "old"  # serves while the update goes on
+    gate.open()
     after.wait(name, "InService")
     assert after.ask(name)["model"] == "new"
 

@@ -194,13 +194,14 @@ class FakeSageMaker:
 
     def release(self, step: str) -> None:
         """Ends the step's running job as the script says."""
-        self.held.discard(step)
-        for kind in JOBS:
-            for job in self.store.list(kind):
-                if job.get("_Then") and self.step_of(job) == step:
-                    status, reason = job.pop("_Then")
-                    job |= {f"{kind}Status": status, "FailureReason": reason or None}
-                    self.store.put(kind, job[f"{kind}Name"], job)
+        with self.lock:  # not between a job's look at `held` and its document
+            self.held.discard(step)
+            for kind in JOBS:
+                for job in self.store.list(kind):
+                    if job.get("_Then") and self.step_of(job) == step:
+                        status, reason = job.pop("_Then")
+                        job |= {f"{kind}Status": status, "FailureReason": reason or None}
+                        self.store.put(kind, job[f"{kind}Name"], job)
 
     # --- the registry, as far as a step needs it ---
 
