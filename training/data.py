@@ -2,11 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
+
+if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
+    from training.images import BAD_HEADER, BAD_IMAGE, read_image
+    from training.model import MAXIMUM_SIDE, MINIMUM_SIDE
+else:
+    from images import BAD_HEADER, BAD_IMAGE, read_image
+    from model import MAXIMUM_SIDE, MINIMUM_SIDE
 
 
 class ChannelError(Exception):
@@ -61,13 +68,17 @@ def whole(text: str) -> int:
     return int(value)
 
 
-def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """RGB pixels, uint8 [H, W, 3], resized to `size` (width, height) if one is given."""
-    with Image.open(path) as image:
-        rgb = image.convert("RGB")
-    if size is not None and rgb.size != size:
-        rgb = rgb.resize(size, Image.Resampling.BICUBIC)
-    return np.asarray(rgb)
+def check_size(folder: Path, width: int, height: int) -> None:
+    """Whether the network takes such images: a model of others could not be loaded. Raises ChannelError."""
+    for wrong, bound, way in (
+        (min(width, height) < MINIMUM_SIDE, f"least {MINIMUM_SIDE}", "larger"),
+        (max(width, height) > MAXIMUM_SIDE, f"most {MAXIMUM_SIDE}", "smaller"),
+    ):
+        if wrong:
+            raise ChannelError(
+                f"{folder} has images of {width} x {height} pixels; the network needs sides of at {bound}: "
+                f"prepare them with a {way} --image-size"
+            )
 
 
 def read_channel(folder: Path, classes: int, size: tuple[int, int] | None = None) -> Channel:
@@ -86,15 +97,17 @@ def read_channel(folder: Path, classes: int, size: tuple[int, int] | None = None
         raise ChannelError(f"{lists[0]} lists no images: nothing to learn from")
     pixels = []
     for _, name in rows:
-        if "\0" in name or not (folder / name).resolve().is_relative_to(folder.resolve()):
-            raise ChannelError(f"{lists[0]} lists {name}, which is outside the channel's folder")
         try:
+            if "\0" in name or not (folder / name).resolve().is_relative_to(folder.resolve()):
+                raise ChannelError(f"{lists[0]} lists {name}, which is outside the channel's folder")
             pixels.append(read_image(folder / name, size))
         except FileNotFoundError:
             raise ChannelError(f"{folder / name} is missing, though {lists[0].name} lists it") from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except (*BAD_IMAGE, RuntimeError) as error:  # of a link to itself, before Python 3.13
             raise ChannelError(f"{folder / name} cannot be read as an image: {error}") from None
-        size = size or (pixels[0].shape[1], pixels[0].shape[0])
+        if size is None:
+            size = (pixels[0].shape[1], pixels[0].shape[0])
+            check_size(folder, *size)
     images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
     return Channel(images, torch.tensor([label for label, _ in rows], dtype=torch.int64))
 
@@ -112,7 +125,7 @@ def read_arrays(folder: Path, size: tuple[int, int]) -> Channel:
             raise ChannelError(
                 f"{folder / name} is missing: is it the channel that processing.prepare --pretrain wrote?"
             ) from None
-        except (ValueError, EOFError, OSError) as error:
+        except BAD_HEADER as error:
             raise ChannelError(f"{folder / name} is no readable .npy file: {error}") from None
     images, labels = arrays
     expected = (len(labels), size[1], size[0], 3)

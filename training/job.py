@@ -18,7 +18,7 @@ if TYPE_CHECKING or __package__:  # a package in the repository, flat files in t
     from training import checkpoint, crossvalidate, curves
     from training.calibrate import Calibration, calibrate
     from training.fit import Run
-    from training.model import ModelCard, channels_for, save_model
+    from training.model import ModelCard, channels_for, save_model, write_whole
     from training.recipe import Recipe
 else:
     import checkpoint
@@ -26,11 +26,11 @@ else:
     import curves
     from calibrate import Calibration, calibrate
     from fit import Run
-    from model import ModelCard, channels_for, save_model
+    from model import ModelCard, channels_for, save_model, write_whole
     from recipe import Recipe
 
 # What the model container needs, in the model's `code/` folder.
-SERVING_CODE = ("inference.py", "model.py")
+SERVING_CODE = ("inference.py", "model.py", "images.py")
 # Between two checkpoints: little is lost by a kill, and little time by writing them.
 CHECKPOINT_SECONDS = 10.0
 
@@ -148,21 +148,25 @@ class Job:
         """Writes what becomes model.tar.gz (weights, card, serving code) and output.tar.gz."""
         found = self.calibration()
         card = describe(self.run, names, found)
-        code = model_dir / "code"
-        code.mkdir(exist_ok=True)
-        for name in SERVING_CODE:
-            shutil.copyfile(Path(__file__).with_name(name), code / name)
+        copy_serving_code(model_dir)
         save_model(model_dir, self.run.trainer.result, card)
         metrics = {
             "epochs": [dataclasses.asdict(epoch) for epoch in self.run.history],
             "calibration": dataclasses.asdict(found) if found else None,
         }
-        temporary = output_dir / "metrics.json.tmp"
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(output_dir / "metrics.json")
+        write_whole(output_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
         if not curves.draw(self.run.history, found, output_dir / "learning_curves.png"):
             self.log("no learning curves drawn: matplotlib is not installed here")
         self.log(f"model written to {model_dir}, metrics to {output_dir}")
+
+
+def copy_serving_code(model_dir: Path) -> Path:
+    """Into the model's `code/` folder, which is returned."""
+    code = model_dir / "code"
+    code.mkdir(exist_ok=True)
+    for name in SERVING_CODE:
+        shutil.copyfile(Path(__file__).with_name(name), code / name)
+    return code
 
 
 def describe(run: Run, names: tuple[str, ...], found: Calibration | None) -> ModelCard:

@@ -5,6 +5,7 @@ standard library.
 """
 
 import dataclasses
+import hashlib
 import io
 import json
 import math
@@ -58,7 +59,7 @@ class ModelCard:
 
     `image_size` is (width, height) in pixels, `channels` are those of the three stages. `temperature`
     divides the logits before the softmax. `threshold` is the recommended confidence under which an answer
-    goes to a person.
+    goes to a person. `sha256` is of `model.pt`; older training jobs left none.
     """
 
     classes: tuple[str, ...]
@@ -67,6 +68,7 @@ class ModelCard:
     temperature: float = 1.0
     flip_average: bool = True
     threshold: float | None = None
+    sha256: str = ""
     trained: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -81,6 +83,8 @@ class ModelCard:
             raise ValueError(f"{CARD} is no object that names classes")
         values = {key: value for key, value in content.items() if key in known}
         values["classes"] = tuple(map(str, values["classes"]))
+        if len(set(values["classes"])) < len(values["classes"]):
+            raise ValueError(f"{CARD} names a class twice")
         if "width" in content:  # before there were channels: made by an older training job
             values["channels"] = (content["width"], 4 * content["width"], 4 * content["width"])
         values["channels"] = tuple(map(int, values.get("channels", cls.channels)))
@@ -184,31 +188,57 @@ def build(card: ModelCard) -> Network:
     return Network(len(card.classes), card.channels)
 
 
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Under a temporary name first: a kill or a full disk leaves the old file or the new one, whole.
+
+    Raises OSError, which names the file.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        if not temporary.is_dir():
+            temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def to_bytes(content: Any) -> bytes:
+    """What `from_bytes` reads. To memory first, since torch's own writer says little of a full disk."""
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+def from_bytes(content: bytes) -> Any:
+    """By torch's restricted unpickler (`weights_only=True`), which runs no code. Raises one of UNREADABLE.
+
+    Check a digest first: torch takes flipped bits for numbers, and those of a header for other places.
+    """
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
 def save_model(folder: Path, network: nn.Module, card: ModelCard) -> None:
     """Writes the two files; `model.json` last, so that a folder with a card is whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / (WEIGHTS + ".tmp")
-    content = io.BytesIO()
-    torch.save({name: value.cpu() for name, value in network.state_dict().items()}, content)
-    # By Python: a full disk is an OSError, where torch's own writer has a RuntimeError of several lines.
-    temporary.write_bytes(content.getbuffer())
-    temporary.replace(folder / WEIGHTS)
-    temporary = folder / (CARD + ".tmp")
-    temporary.write_text(card.to_json(), encoding="utf-8")
-    temporary.replace(folder / CARD)
+    weights = to_bytes({name: value.cpu() for name, value in network.state_dict().items()})
+    write_whole(folder / WEIGHTS, weights)
+    card = dataclasses.replace(card, sha256=hashlib.sha256(weights).hexdigest())
+    write_whole(folder / CARD, card.to_json().encode())
 
 
 def load_model(folder: Path) -> tuple[Network, ModelCard]:
     """The network (in evaluation mode, on the CPU) and its card.
 
-    Raises ModelError if a file is missing or does not fit. Weights are read by torch's restricted
-    unpickler (`weights_only=True`): a model file cannot run code.
+    Raises ModelError if a file is missing, damaged or does not fit.
     """
     try:
         card = ModelCard.from_json((folder / CARD).read_text(encoding="utf-8"))
-        weights = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
+        weights = (folder / WEIGHTS).read_bytes()
+        if card.sha256 and hashlib.sha256(weights).hexdigest() != card.sha256:
+            raise ValueError(f"{WEIGHTS} is not the one that {CARD} was written for; take another copy")
         network = build(card)
-        network.load_state_dict(weights)
+        network.load_state_dict(from_bytes(weights))
         if not is_finite(network):
             raise ValueError("not all weights are numbers")
     except FileNotFoundError as error:

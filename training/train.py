@@ -25,7 +25,7 @@ if TYPE_CHECKING or __package__:  # a package in the repository, flat files in t
     from training.data import Channel, ChannelError, read_arrays, read_channel
     from training.fit import DivergedError, Run, Trainer, set_up
     from training.job import Job, cores, threads_for
-    from training.model import MINIMUM_SIDE, class_names
+    from training.model import class_names
     from training.pretrain import pretrain
 else:
     import crossvalidate
@@ -33,7 +33,7 @@ else:
     from data import Channel, ChannelError, read_arrays, read_channel
     from fit import DivergedError, Run, Trainer, set_up
     from job import Job, cores, threads_for
-    from model import MINIMUM_SIDE, class_names
+    from model import class_names
     from pretrain import pretrain
 
 
@@ -113,11 +113,6 @@ def read_channels(options: argparse.Namespace, classes: int) -> tuple[Channel, C
             )
     train = read_channel(options.train, classes)
     size = (train.images.shape[3], train.images.shape[2])
-    if min(size) < MINIMUM_SIDE:
-        raise ChannelError(
-            f"the train channel's images have {size[0]} x {size[1]} pixels; the network needs a side of at "
-            f"least {MINIMUM_SIDE}: prepare them with a larger --image-size"
-        )
     validation = read_channel(options.validation, classes, size)
     missing = set(range(classes)) - set(train.labels.tolist())
     if missing:

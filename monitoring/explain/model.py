@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from processing import model_archive
+from training.images import fitted
 from training.inference import Answer, decode_image
 from training.model import CARD, WEIGHTS, ModelError, load_model
 
@@ -44,9 +45,7 @@ class Model:
         height, width = pixels.shape[:2]
         shrink = min(1, LONGEST_SIDE / max(width, height))
         size = self.size or (max(1, round(width * shrink)), max(1, round(height * shrink)))
-        if size == (width, height):
-            return pixels
-        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+        return fitted(pixels, size)
 
 
 def read(body: bytes) -> np.ndarray:

@@ -27,6 +27,7 @@ from localaws import control
 from localaws.runners.pytorch_handlers import load
 from tests.functional.conftest import make_client
 from tests.functional.endpoints import BUCKET, Endpoints
+from training.job import copy_serving_code
 from training.model import ModelCard, build, save_model
 
 REQUESTS = 300
@@ -112,11 +113,9 @@ def _row(what: str, call: Callable[[], object], threads: int = 1) -> tuple[str, 
 
 def _model(folder: Path) -> Path:
     """The network as training leaves it, but not trained: that costs the same to ask."""
-    (folder / "code").mkdir(parents=True)
     card = ModelCard(classes=("bicycle", "motorcycle"), image_size=(32, 32))
     save_model(folder, build(card), card)
-    for name in ("inference.py", "model.py"):
-        (folder / "code" / name).write_bytes((CODE / name).read_bytes())
+    copy_serving_code(folder)
     return folder
 
 

@@ -29,6 +29,7 @@ from rich.table import Table
 from torch import nn
 
 from training.inference import Answer, compiled
+from training.job import copy_serving_code
 from training.model import ModelCard, build, load_model, save_model
 
 BATCHES = (1, 32)
@@ -105,14 +106,12 @@ def _rows(
 
 def _model(folder: Path, *, eager: bool) -> Path:
     """A base folder with a model as training leaves it, but not trained: that costs the same to ask."""
-    code = folder / "model" / "code"
-    code.mkdir(parents=True)
     card = ModelCard(classes=("bicycle", "motorcycle"))
     torch.manual_seed(0)
     save_model(folder / "model", build(card), card)
-    (code / "model.py").write_bytes((CODE / "model.py").read_bytes())
-    (code / ("serving.py" if eager else "inference.py")).write_bytes((CODE / "inference.py").read_bytes())
+    code = copy_serving_code(folder / "model")
     if eager:
+        (code / "inference.py").rename(code / "serving.py")
         (code / "inference.py").write_text(EAGER)
     return folder
 

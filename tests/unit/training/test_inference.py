@@ -124,6 +124,42 @@ def test_a_photograph_lies_as_it_was_taken(model):
     )
 
 
+def test_grey_of_sixteen_bits_is_scaled(model):
+    grey = pixels(1)[0, :, :, 0]
+    deep = Image.fromarray(grey.astype(np.uint16) << 8)
+    assert deep.mode.startswith("I")
+    (seen,) = inference.input_fn(encoded(deep), "image/png").pixels
+    np.testing.assert_array_equal(seen, np.repeat(grey[:, :, None], 3, axis=2))
+
+
+def test_orientation_that_cannot_be_read_is_none(model):
+    """Text where a number is due, of which Pillow makes a TypeError."""
+    tag = Image.Exif()
+    tag[0x0112] = 3
+    spoilt = tag.tobytes().replace(struct.pack("<HHI", 0x0112, 3, 1), struct.pack("<HHI", 0x0112, 2, 1))
+    file = io.BytesIO()
+    Image.fromarray(pixels(1)[0]).save(file, "JPEG", exif=spoilt)
+    assert sum(ask(model, file.getvalue(), "image/jpeg")) == pytest.approx(1, abs=1e-6)
+
+
+def test_many_small_images_for_a_large_network_are_asked_in_parts(tmp_path: Path, monkeypatch):
+    """An array of a few KB is gigabytes of the network's own numbers otherwise."""
+    model = inference.model_fn(str(make_model(tmp_path, image_size=(64, 64))))
+    images, sizes = pixels(150, 2, 2), []
+    whole = ask(model, npy(images), "application/x-npy")
+    to_tensor = inference.to_tensor
+
+    def noted(part, size):
+        sizes.append(len(part))
+        return to_tensor(part, size)
+
+    monkeypatch.setattr(inference, "to_tensor", noted)
+    assert ask(model, npy(images), "application/x-npy") == whole
+    assert sizes == [64, 64, 22]
+    alone = [ask(model, npy(image), "application/x-npy") for image in images[[0, 63, 64, 149]]]
+    np.testing.assert_allclose([whole[index] for index in (0, 63, 64, 149)], alone, rtol=1e-5, atol=1e-6)
+
+
 PNG = encoded(Image.fromarray(pixels(1)[0]))
 
 
@@ -209,6 +245,22 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path):
         inference.model_fn(str(folder))
 
 
+def without_digest(folder: Path) -> None:
+    """As older training jobs left the card."""
+    card = json.loads((folder / "model.json").read_text())
+    del card["sha256"]
+    (folder / "model.json").write_text(json.dumps(card))
+
+
+def test_flipped_bit_of_the_weights_is_noticed(tmp_path: Path):
+    weights = make_model(tmp_path) / "model.pt"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.pt is not the one that model\.json was written for"):
+        inference.model_fn(str(tmp_path))
+
+
 def test_model_file_cannot_run_code(tmp_path: Path):
     class Evil:
         def __reduce__(self):
@@ -216,6 +268,7 @@ def test_model_file_cannot_run_code(tmp_path: Path):
 
     folder = make_model(tmp_path)
     torch.save({"weights": Evil()}, folder / "model.pt")
+    without_digest(folder)
     with pytest.raises(ModelError):
         inference.model_fn(str(folder))
     assert not (tmp_path / "run").exists()

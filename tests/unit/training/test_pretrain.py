@@ -107,6 +107,11 @@ def test_checkpoint_with_another_trunk_is_not_taken(
     assert (tmp_path / "checkpoints" / "pretrain" / checkpoint.NAME).is_file()
 
 
+def header_that_is_no_python(folder: Path) -> None:
+    content = (folder / "images.npy").read_bytes()
+    (folder / "images.npy").write_bytes(content.replace(b"{'descr'", b"(" * 8))
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -115,6 +120,7 @@ def test_checkpoint_with_another_trunk_is_not_taken(
             lambda folder: (folder / "images.npy").write_bytes(b"no array"),
             "images.npy is no readable .npy file",
         ),
+        (header_that_is_no_python, "images.npy is no readable .npy file"),
         (lambda folder: np.save(folder / "labels.npy", np.zeros(3, np.int64)), "is expected"),
         (lambda folder: np.save(folder / "labels.npy", np.full(40, -1)), "a label under 0"),
         (

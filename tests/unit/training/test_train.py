@@ -1,5 +1,6 @@
 """The training job through its own command line: what it reads, logs, writes and says when it fails."""
 
+import hashlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from PIL import Image
 
 from training import checkpoint, train
 from training.crossvalidate import Worker
-from training.model import load_model
+from training.model import load_model, to_bytes
 
 FAST = ["--epochs", "2", "--width", "4", "--batch-size", "16", "--threads", "1", "--classes", "upright,flat"]
 # The cross-validation is a process of its own, which takes seconds to start: only where it is the subject.
@@ -62,6 +63,7 @@ def test_leaves_a_model_with_its_serving_code(
     assert card["image_size"] == [16, 16]
     assert card["trained"]["images"] == 48
     assert sorted(path.name for path in (tmp_path / "model" / "code").iterdir()) == [
+        "images.py",
         "inference.py",
         "model.py",
     ]
@@ -169,7 +171,7 @@ def test_interrupted_cross_validation_goes_on_to_the_same_answers(
         results = Worker.results
         patch.setattr(Worker, "results", one_of_them)
         assert train.main(arguments(channels, parts, *more)) == TERMINATED
-    state = torch.load(parts / "checkpoints" / checkpoint.NAME, weights_only=True)["state"]
+    _, state = checkpoint._read(parts / "checkpoints" / checkpoint.NAME)
     assert len(state["held_out"]) == 1
     assert train.main(arguments(channels, parts, *more)) == 0
     one, other = (
@@ -201,6 +203,55 @@ def test_broken_checkpoint_is_not_taken(channels: Path, tmp_path: Path, content:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / checkpoint.NAME).write_bytes(content)
     assert train.main(arguments(channels, tmp_path)) == 0
+
+
+@pytest.mark.parametrize("content", [5, {"owner": "me"}, {"owner": "me", "state": 5}])
+def test_checkpoint_of_another_form_is_not_taken(tmp_path: Path, content: object):
+    written = to_bytes(content)
+    (tmp_path / checkpoint.NAME).write_bytes(hashlib.sha256(written).digest() + written)
+    lines: list[str] = []
+    assert checkpoint.load(tmp_path, "me", lines.append) is None
+    assert "starting afresh" in lines[0]
+
+
+def test_checkpoint_of_other_code_is_not_taken(tmp_path: Path):
+    for source in Path(train.__file__).parent.glob("*.py"):
+        if source.name != "__init__.py":
+            shutil.copy(source, tmp_path)
+    ask = [sys.executable, "-c", "import checkpoint; print(checkpoint.fingerprint('recipe'))"]
+    own = subprocess.check_output(ask, cwd=tmp_path)
+    assert subprocess.check_output(ask, cwd=tmp_path) == own
+    with (tmp_path / "fit.py").open("a") as code:
+        code.write("# changed\n")
+    assert subprocess.check_output(ask, cwd=tmp_path) != own
+
+
+def test_flipped_bits_of_a_checkpoint_are_noticed(tmp_path: Path):
+    checkpoint.save(tmp_path, "me", {"weights": torch.arange(50.0)})
+    path = tmp_path / checkpoint.NAME
+    content = path.read_bytes()
+    lines: list[str] = []
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        assert checkpoint.load(tmp_path, "me", lines.append) is None
+    assert len(lines) == len(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda temporary: temporary.symlink_to("/dev/full"), "No space left on device"),
+        (lambda temporary: temporary.mkdir(), "Is a directory"),
+    ],
+)
+def test_checkpoint_that_cannot_be_written_is_told(
+    channels: Path, tmp_path: Path, spoil, says: str, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "checkpoints").mkdir()
+    spoil(tmp_path / "checkpoints" / (checkpoint.NAME + ".tmp"))
+    assert train.main(arguments(channels, tmp_path)) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path / 'checkpoints' / checkpoint.NAME}: {says}\n"
+    assert not (tmp_path / "model" / "model.json").exists()
 
 
 def test_patience_stops_early(channels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -245,6 +296,11 @@ def test_users_mistake_is_one_sentence(
     assert not (output_folder / "model" / "model.json").exists()
 
 
+def link_to_itself(train: Path) -> None:
+    (train / "0003.png").unlink()
+    (train / "0003.png").symlink_to("0003.png")
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -252,10 +308,12 @@ def test_users_mistake_is_one_sentence(
         (lambda train: (train / "train.lst").write_text(""), "lists no images"),
         (lambda train: (train / "train.lst").write_text("0 1 a.png\n"), "train.lst line 1: index, label"),
         (lambda train: (train / "train.lst").write_text("0\t7\t0001.png\n"), "label 7 is outside 0..1"),
-        (lambda train: Image.new("RGB", (8, 40)).save(train / "0000.png"), "have 8 x 40 pixels"),
+        (lambda train: Image.new("RGB", (8, 40)).save(train / "0000.png"), "images of 8 x 40 pixels"),
         (lambda train: (train / "0003.png").unlink(), "0003.png is missing"),
         (lambda train: (train / "0003.png").write_bytes(b"GIF"), "0003.png cannot be read"),
         (lambda train: (train / "train.lst").write_text("0\t0\t../../secret.png\n"), "outside the channel"),
+        (lambda train: Image.new("1", (16, 5000)).save(train / "0000.png"), "sides of at most 4096"),
+        (link_to_itself, "0003.png cannot be read"),
     ],
 )
 def test_bad_channel_is_named(channels: Path, output_folder: Path, spoil, says: str):
