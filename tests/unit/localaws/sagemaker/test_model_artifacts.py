@@ -54,12 +54,20 @@ def test_a_member_that_leads_out_is_refused_and_named(tmp_path, member, named):
     assert not (tmp_path / "escaped").exists()
 
 
+def flipped(content: bytes, place: int) -> bytes:
+    spoilt = bytearray(content)
+    spoilt[place] ^= 1
+    return bytes(spoilt)
+
+
 @pytest.mark.parametrize(
     "content",
     [
         pytest.param(b"", id="nothing"),
         pytest.param(b"no gzip", id="no-gzip"),
         pytest.param(archive(("a", bytes(100_000))).getvalue()[:60], id="half-an-archive"),
+        pytest.param(flipped(archive(("a", bytes(1000))).getvalue(), -6), id="wrong-checksum"),
+        pytest.param(flipped(archive(("a", b"weights")).getvalue(), 20), id="damaged-content"),
     ],
 )
 def test_what_is_no_archive_is_refused(tmp_path, content):
