@@ -10,6 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
+from processing.layout import LARGEST_PRETRAIN_SIDE
 from training import recipe
 
 if TYPE_CHECKING:
@@ -125,6 +126,10 @@ def check(settings: Settings) -> None:
         ):
             if asked:
                 raise ValueError(f"{name}: only the algorithm {PYTORCH} has it")
+    if settings.pretrain and settings.image_size > LARGEST_PRETRAIN_SIDE:
+        raise ValueError(
+            f"image_size: at most {LARGEST_PRETRAIN_SIDE} with pretrain, which is held in memory"
+        )
     if algorithm == CUSTOM and not settings.training_image_uri:
         raise ValueError("training_image_uri: the algorithm custom needs the image that trains")
     if algorithm == BUILT_IN and (settings.training_image_uri or settings.inference_image_uri):

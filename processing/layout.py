@@ -13,6 +13,8 @@ STATISTICS = "statistics"
 FIGURES, SAMPLES = "statistics.json", "samples.png"
 RECORDIO = "_recordio"  # train_recordio beside train
 PRETRAIN = "pretrain"
+# Of the images in it, in pixels: all are held in memory, 2.5 GB of them at this size.
+LARGEST_PRETRAIN_SIDE = 128
 # What a batch transform takes: it sends all that lies in its folder to the model.
 IMAGES = "validation_images"
 # A channel's, beside its images and `train.lst`.

@@ -22,7 +22,17 @@ from processing.cifar100 import CHANNEL_OF_SPLIT, IMAGE_SIDE, parse_classes
 from processing.fetch import Fetch
 from processing.instances import WHOLE, Share, this_instance
 from processing.job import JobError, UnreadableError, run, shown
-from processing.layout import IMAGES, PARTS, PRETRAIN, RECORDIO, SAMPLES, STATISTICS, is_ours, may_be_ours
+from processing.layout import (
+    IMAGES,
+    LARGEST_PRETRAIN_SIDE,
+    PARTS,
+    PRETRAIN,
+    RECORDIO,
+    SAMPLES,
+    STATISTICS,
+    is_ours,
+    may_be_ours,
+)
 from processing.outputs import staged
 from processing.sources import resolve
 from processing.stream import Background, ForwardFile, gunzip
@@ -149,11 +159,16 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         help=f"write {IMAGES} as well: the images alone, for a batch transform",
     )
     given = parser.parse_args(arguments)
+    width, height = _image_size(given.image_size)
+    if given.pretrain and max(width, height) > LARGEST_PRETRAIN_SIDE:
+        raise OptionError(
+            f"--pretrain holds 50,000 images in memory: give --image-size {LARGEST_PRETRAIN_SIDE} or less"
+        )
     return Options(
         source=given.source,
         classes=parse_classes(given.classes),
         output_dir=given.output_dir,
-        image_size=_image_size(given.image_size),
+        image_size=(width, height),
         md5=_md5(given.md5),
         cache_dir=_cache_dir(given.cache_dir, given.source),
         mirror=given.mirror,

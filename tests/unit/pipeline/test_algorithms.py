@@ -248,6 +248,7 @@ def test_hyperparameters_over_the_defaults():
             {"algorithm": "image-classification", "preset": "fast"},
             "preset: only the algorithm pytorch has it",
         ),
+        ({"pretrain": True, "image_size": 200}, "image_size: at most 128 with pretrain"),
         ({"algorithm": "image-classification", "learning_rate": 2.0}, "learning_rate: .* at most 1"),
         (
             {"algorithm": "image-classification", "hyperparameters": {"momentun": 0.8}},
