@@ -4,7 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+# Several tests run at once: threads of each would wait for each other at every layer.
+torch.set_num_threads(1)
 
 
 def write_channel(folder: Path, images: int, classes: int = 2, size: int = 16, seed: int = 0) -> Path:
