@@ -9,6 +9,7 @@ and a mount, which cannot be renamed over, takes the files one by one.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -47,7 +48,7 @@ def staged(
     Raises `OutputError` before anything is written if something else is in the way.
     """
     every = [*stale, *parts]
-    with _folder(folder):
+    with _folder(folder), _alone_in(folder):
         _settle_leftovers(folder, every, begun or ours)
         _check_free(folder, every, ours)
         staging = _make_staging(folder)
@@ -92,6 +93,21 @@ def _folder(folder: Path) -> Iterator[None]:
             _remove_if_empty(path)
 
 
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Refuses a second run meanwhile. The lock ends with the process, however that ends."""
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise OutputError(
+            f'another run writes into "{folder}": wait for its end, or choose another folder'
+        ) from None
+    finally:
+        os.close(place)
+
+
 def _make_folders(folder: Path) -> list[Path]:
     """Make the folder and what it lies in; returns what was made, the innermost first."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -124,10 +140,7 @@ def _make_staging(folder: Path) -> Path:
 def _settle_leftovers(folder: Path, parts: Sequence[str], begun: Callable[[Path], bool]) -> None:
     """Put back or remove what a killed run left behind."""
     for path in folder.glob(f"{STAGING}*"):
-        number = path.name.removeprefix(STAGING)
-        if not PROCESS.fullmatch(number) or (int(number) != os.getpid() and _runs(int(number))):
-            continue
-        if _is_staging(path, parts, begun):
+        if PROCESS.fullmatch(path.name.removeprefix(STAGING)) and _is_staging(path, parts, begun):
             _settle(path, folder, parts)
 
 
@@ -142,16 +155,6 @@ def _is_staging(path: Path, parts: Sequence[str], begun: Callable[[Path], bool])
 
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _check_free(folder: Path, parts: Sequence[str], ours: Callable[[Path], bool]) -> None:

@@ -182,7 +182,7 @@ def test_a_first_run_that_was_killed_leaves_nothing(tmp_path):
 
 
 def test_what_was_not_put_back_does_not_come_over_a_later_run(earlier):
-    """It may have been passed over while another process had the killed one's number."""
+    """A person may have moved it away, or a backup brought it back."""
     killed(earlier, RENAMES)
     (left,) = earlier.glob(".staging-*")
     hidden = left.rename(earlier.parent / left.name)

@@ -368,6 +368,9 @@ def test_a_signal_leaves_nothing(archives, tmp_path, name):
         while not list(output.glob(".staging-*/train/*.png")) and time.monotonic() < until:
             time.sleep(0.02)
         assert list(output.glob(".staging-*/train/*.png"))
+        with pytest.raises(OutputError, match="another run writes into"):
+            prepare(Options(str(archives["binary"]), ("apple",), output))
+        assert list(output.glob(".staging-*/train/*.png"))
         job.send_signal(name)
         assert job.wait(20) == 128 + name
     assert "Traceback" not in job.stderr.read()
@@ -377,11 +380,11 @@ def test_a_signal_leaves_nothing(archives, tmp_path, name):
 def test_removes_what_a_killed_run_left(archives, tmp_path):
     killed = subprocess.Popen(["true"])
     killed.wait()
-    (tmp_path / f".staging-{killed.pid}" / "train").mkdir(parents=True)
-    running = tmp_path / f".staging-{os.getppid()}"
-    running.mkdir()
+    # The second number has gone to another process since.
+    for number in (killed.pid, os.getppid()):
+        (tmp_path / f".staging-{number}" / "train").mkdir(parents=True)
     prepare(Options(str(archives["binary"]), ("apple",), tmp_path))
-    assert list(tmp_path.glob(".staging-*")) == [running]
+    assert list(tmp_path.glob(".staging-*")) == []
 
 
 # -- real archives -----------------------------------------------------------------------------------------
