@@ -12,7 +12,7 @@ import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from monitoring.explain.maps import GRADIENTS, OCCLUSION, Explanation, Map
+from monitoring.explain.maps import CLEARLY, GRADIENTS, OCCLUSION, Explanation, Map
 
 _SIDE = 2.9  # inches: of an image, and of a map
 _DPI = 110
@@ -26,7 +26,11 @@ _TITLES = {
 _LEGEND = (
     "Red speaks for the class, blue against it, the grey image shows through where there is neither.",
     "One bit doubles the odds. Hidden is blurred.",
+    f"A map holds if hiding its strongest tenth costs at least {CLEARLY:g} bit more than hiding the same "
+    "shape elsewhere.",
 )
+# Dark, and neither red nor blue, which are the maps' own. The words say it without the colour.
+_HOLDS = {True: ("holds", "#1b5e20"), False: ("does not hold: do not trust this map", "#a04000")}
 
 
 def draw(explanations: Sequence[Explanation]) -> bytes:
@@ -36,7 +40,7 @@ def draw(explanations: Sequence[Explanation]) -> bytes:
     style: Any = sns.plotting_context("notebook", 0.85)
     with mpl.rc_context(style):
         # Not pyplot: the picture may be drawn in any thread of a program that draws pictures of its own.
-        figure = Figure(figsize=(sum(columns), 1.22 * _SIDE * len(explanations) + 0.5), dpi=_DPI)
+        figure = Figure(figsize=(sum(columns), 1.3 * _SIDE * len(explanations) + 0.6), dpi=_DPI)
         figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
         canvas = FigureCanvasAgg(figure)
         places = figure.subplots(len(explanations), len(columns), width_ratios=columns, squeeze=False)
@@ -45,8 +49,8 @@ def draw(explanations: Sequence[Explanation]) -> bytes:
             _draw_probabilities(row[1], explanation)
             for axes, found in zip(row[2:], explanation.maps, strict=True):
                 _draw_map(figure, axes, explanation, found)
-        legend = (" " if len(methods) > 1 else "\n").join(_LEGEND)
-        figure.supxlabel(legend, fontsize="medium", color="0.3")
+        lines = _LEGEND if len(methods) == 1 else (" ".join(_LEGEND[:2]), _LEGEND[2])
+        figure.supxlabel("\n".join(lines), fontsize="medium", color="0.3")
         buffer = io.BytesIO()
         canvas.print_png(buffer)
     return buffer.getvalue()
@@ -93,10 +97,20 @@ def _draw_map(figure: Any, axes: Any, explanation: Explanation, found: Map) -> N
     bar.locator = mpl.ticker.MaxNLocator(5, symmetric=True)
     axes.set(xticks=[], yticks=[])
     axes.set_title(_TITLES[found.method])
+    _draw_verdict(axes, explanation, found)
+
+
+def _draw_verdict(axes: Any, explanation: Explanation, found: Map) -> None:
+    """In words and figures below the map; one that does not hold has a frame of its own besides."""
+    verdict, colour = _HOLDS[found.check.holds]
     axes.set_xlabel(
+        f"{verdict}\n"
         f"strongest tenth hidden: {explanation.probability():.3f} to {found.check.strongest:.3f}\n"
-        f"the same shape elsewhere: to {found.check.elsewhere:.3f}"
+        f"the same shape elsewhere: to {found.check.elsewhere:.3f}",
+        color=colour,
     )
+    if not found.check.holds:
+        axes.spines[:].set(color=colour, linestyle="--", linewidth=3)
 
 
 def _cell(found: Map) -> float:

@@ -8,8 +8,9 @@ doi:10.23915/distill.00022).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -31,6 +32,10 @@ BATCH = 32
 SMALLEST = 1e-9  # a probability under this counts as this: 30 bits
 HIDDEN = 0.1  # the share of the image that the check hides
 ELSEWHERE = 16  # how many other places it hides, for comparison
+# Bits by which hiding the strongest part must cost more than hiding as much elsewhere, for a map to hold. One
+# bit halves the odds. By luck alone less is common: of 400 maps of random numbers, half of them smoothed as
+# occlusion smooths, on 50 real test images, 57 reach half a bit, and 18 one bit: fewer than one in twenty.
+CLEARLY = 1.0
 
 
 class UnknownClassError(Exception):
@@ -44,10 +49,18 @@ class MethodError(Exception):
 @dataclass(frozen=True)
 class Check:
     """The class's probability when the strongest tenth of the map is blurred, and the mean when the same
-    shape is blurred elsewhere. A map is worth believing only as far as the first is lower."""
+    shape is blurred elsewhere.
+
+    `holds` is the verdict: the first is lower than the second by `CLEARLY`, in bits. A map that does not hold
+    is not worth believing. It is a field so that it is in JSON too.
+    """
 
     strongest: float
     elsewhere: float
+    holds: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "holds", _bits(self.elsewhere) - _bits(self.strongest) >= CLEARLY)
 
 
 @dataclass(frozen=True)
@@ -116,6 +129,11 @@ def bits(model: Model, target: int, images: Tensor) -> Tensor:
     probabilities = model.probabilities(images).double()
     others = torch.cat([probabilities[:, :target], probabilities[:, target + 1 :]], dim=1).sum(dim=1)
     return probabilities[:, target].clamp_min(SMALLEST).log2() - others.clamp_min(SMALLEST).log2()
+
+
+def _bits(probability: float) -> float:
+    """The same of one probability."""
+    return math.log2(max(probability, SMALLEST)) - math.log2(max(1 - probability, SMALLEST))
 
 
 def tensor(pixels: np.ndarray) -> Tensor:

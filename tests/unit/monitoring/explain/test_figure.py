@@ -10,9 +10,11 @@ from monitoring.explain.figure import draw
 from monitoring.explain.maps import GRADIENTS, OCCLUSION, Check, Explanation, Map
 
 
-def explanation(values: np.ndarray, methods=(OCCLUSION,), classes: int = 2, name: str = "image.png"):
+def explanation(
+    values: np.ndarray, methods=(OCCLUSION,), classes: int = 2, name: str = "image.png", hidden: float = 0.2
+):
     names = tuple(f"class-{number}" for number in range(classes))
-    maps = tuple(Map(method, values, 1.0, Check(0.2, 0.8)) for method in methods)
+    maps = tuple(Map(method, values, 1.0, Check(hidden, 0.8)) for method in methods)
     pixels = np.full((*values.shape, 3), 200, np.uint8)
     return Explanation(name, pixels, names, (0.9, *([0.1 / (classes - 1)] * (classes - 1))), names[-1], maps)
 
@@ -47,3 +49,10 @@ def test_a_map_without_evidence_stays_pale():
     noise = np.random.default_rng(0).normal(0, 0.002, (16, 16)).astype(np.float32)
     difference = np.abs(drawn(explanation(noise)) - drawn(explanation(np.zeros_like(noise))))
     assert difference.max() < 80
+
+
+@pytest.mark.parametrize(("hidden", "marked"), [(0.2, False), (0.75, True)], ids=["holds", "does not"])
+def test_a_map_that_does_not_hold_is_not_drawn_like_the_rest(hidden, marked):
+    picture = drawn(explanation(np.zeros((16, 16), np.float32), hidden=hidden))
+    brown = (np.abs(picture - (0xA0, 0x40, 0x00)) < 10).all(axis=-1)
+    assert (brown.sum() > 2000) == marked

@@ -1,5 +1,7 @@
 """The maps: they find what an answer stands on, and only that; and they add up."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from monitoring.explain.maps import (
     GRADIENTS,
     METHODS,
     OCCLUSION,
+    Check,
     MethodError,
     UnknownClassError,
     blur,
@@ -145,3 +148,33 @@ def test_an_unknown_class_is_named():
         explain(
             looks_at(slice(0, 8), slice(0, 8)), "image", np.zeros((8, 8, 3), np.uint8), METHODS, "unicycle"
         )
+
+
+@pytest.mark.parametrize(
+    ("strongest", "elsewhere", "holds"),
+    [
+        (0.60, 0.80, True),  # odds of 1.5 and of 4
+        (0.67, 0.80, False),  # 2.03 and 4: lower, and not clearly
+        (0.66, 0.80, True),
+        (0.98, 0.991, True),  # 49 and 110: a hundredth of probability, and more than a bit
+        (0.80, 0.90, True),
+        (0.88, 0.87, False),
+        (0.95, 0.95, False),
+        (1.0, 1.0, False),
+        (0.0, 0.0, False),
+        (0.0, 1.0, True),
+    ],
+)
+def test_a_map_holds_if_its_strongest_part_costs_a_bit_more_than_another(strongest, elsewhere, holds):
+    check = Check(strongest, elsewhere)
+    assert asdict(check) == {"strongest": strongest, "elsewhere": elsewhere, "holds": holds}  # as in JSON
+
+
+def test_a_map_of_something_that_the_model_does_not_see_does_not_hold():
+    region = slice(4, 12), slice(16, 24)
+    model, pixels = looks_at(*region), image_with_light(*region)
+    assert all(one.check.holds for one in explain(model, "image", pixels, METHODS).maps)
+    even = Model(
+        CLASSES, lambda images: torch.full((len(images), 2), 0.5), (SIDE, SIDE), differentiable=False
+    )
+    assert not explain(even, "image", pixels, [OCCLUSION]).maps[0].check.holds
