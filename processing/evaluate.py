@@ -118,7 +118,10 @@ def ask(model: Answering, examples: list[Example], classes: tuple[str, ...] | No
     _check_names(names)
     labels = np.array([example.label for example in examples])
     if labels.max() >= len(names):
-        raise ChannelError(f"the images have label {labels.max()}, and the model only {len(names)} classes")
+        raise ChannelError(
+            f"an image has label {labels.max()}, and the model's {len(names)} classes are {','.join(names)}: "
+            "give it a channel of these classes"
+        )
     rows = []
     for example in examples:
         try:
@@ -184,10 +187,18 @@ def evaluation(answers: Answers, card: Mapping[str, Any], compared: dict[str, An
         "accuracy_by_coverage": metrics.accuracy_by_coverage(labels, probabilities),
         "recommended_threshold": thresholds.recommended(card, labels, probabilities),
         "comparison": compared,
+        "hyperparameters": hyperparameters(card),
     }
     if len(classes) == 2:
         result["binary_classification_metrics"] = model_quality.binary(labels, probabilities)
     return result
+
+
+def hyperparameters(card: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Of the training that made the model, where its card tells them."""
+    trained = card.get("trained")
+    found = trained.get("hyperparameters") if isinstance(trained, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def predictions_jsonl(answers: Answers) -> str:
@@ -275,6 +286,10 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     return [
         f"accuracy {accuracy:.4f} on {result['images']:,} images "
         f"(95 % interval {interval['low']:.4f} to {interval['high']:.4f}), calibration error {error:.4f}",
+        *(
+            f"{name}: {one['images']:,} images, precision {one['precision']:.4f}, recall {one['recall']:.4f}"
+            for name, one in result["per_class"].items()
+        ),
         thresholds.sentence(result["recommended_threshold"]),
         result["comparison"]["summary"],
     ]

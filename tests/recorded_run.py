@@ -189,6 +189,7 @@ class Run:
         with self.as_role("scones-operator"):
             self.scones("model", "list")
             self.scones("model", "show")
+            self.scones("model", "pictures", "--out", str(self.folder / "pictures"))
             self.scones("model", "approve", "1", "--note", "looked at it")
             wait_for(lambda: self._staged() == 1, "version 1 in staging")
             self.scones("pipeline", "start", "--watch")  # compares its model with the approved one

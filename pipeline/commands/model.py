@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,9 @@ app = typer.Typer(no_args_is_help=True, help="The registered model packages: app
 app.command()(explain.explain)
 app.command()(explain.clarify)
 
+# Of how many versions the list tells the accuracy, for which each evaluation is read: of the newest.
+MEASURED = 20
+
 Reference = Annotated[str | None, typer.Argument(metavar="PACKAGE", help="Its version or ARN.")]
 Note = Annotated[str | None, typer.Option(help="Why: kept with the package.")]
 
@@ -27,15 +31,33 @@ def list_packages(context: typer.Context, as_json: Json = False) -> None:
     settings, clients = connect(context)
     from pipeline import console, registry
 
-    rows = [
-        asdict(package) for package in registry.packages(clients("sagemaker"), settings.model_package_group)
-    ]
+    packages = registry.packages(clients("sagemaker"), settings.model_package_group)
+    rows = [asdict(package) for package in packages]
+    for row, package in zip(rows[:MEASURED], packages, strict=False):
+        row["accuracy"] = registry.describe(clients, package).accuracy
     console.print_rows(
         rows,
-        ("version", "status", "created", "arn"),
-        f"the model package group {settings.model_package_group} is empty: run the pipeline first",
+        ("version", "status", "accuracy", "created", "arn"),
+        f"the model package group {settings.model_package_group} is empty: `scones pipeline start` makes a "
+        "version, at the end of an execution that succeeds",
         as_json,
     )
+
+
+@app.command()
+def pictures(
+    context: typer.Context,
+    package: Reference = None,
+    out: Annotated[Path, typer.Option(file_okay=False, help="The folder they go to.")] = Path("out/model"),
+) -> None:
+    """Save what training and evaluation drew of a package's model. The newest when none is named."""
+    settings, clients = connect(context)
+    from pipeline import files, registry
+
+    found = registry.find(clients("sagemaker"), settings.model_package_group, package)
+    for name, content in registry.pictures(clients, registry.describe(clients, found)).items():
+        files.write(out / name, content)
+        print(out / name)
 
 
 @app.command()
@@ -50,6 +72,9 @@ def show(context: typer.Context, package: Reference = None, as_json: Json = Fals
         console.print_json(details)
         return
     details |= details.pop("metadata")
+    if details["hyperparameters"]:
+        given = details["hyperparameters"].items()
+        details["hyperparameters"] = ", ".join(f"{name} {console.text(value)}" for name, value in given)
     if details["comparison"]:
         details["comparison"] = details["comparison"]["summary"]
     rows = [{"key": key, "value": value} for key, value in details.items() if value is not None]

@@ -151,7 +151,7 @@ def _approve(demo: Demo, steps: list[StepState]) -> PackageDetails:
 
 
 def _fetch_results(demo: Demo, package: PackageDetails, steps: list[StepState]) -> dict[str, Any]:
-    """evaluation.json and the contact sheet of the data, as files; returns the evaluation."""
+    """evaluation.json and what data, training and evaluation drew, as files; returns the evaluation."""
     s3 = demo.clients("s3")
     statistics = runs.outputs(demo.clients("sagemaker"), _made(steps, "PrepareData"))["statistics"]
     if package.evaluation_uri is None:
@@ -159,6 +159,8 @@ def _fetch_results(demo: Demo, package: PackageDetails, steps: list[StepState]) 
     evaluation = objects.read(s3, package.evaluation_uri)
     files.write(demo.out / "evaluation.json", evaluation)
     files.write(demo.out / "samples.png", objects.read(s3, f"{statistics}/samples.png"))
+    for name, picture in registry.pictures(demo.clients, package).items():
+        files.write(demo.out / name, picture)
     return dict(json.loads(evaluation))
 
 

@@ -128,6 +128,8 @@ def test_demo(tmp_path, data):
     assert summary["threshold"]["origin"].startswith("from the calibration of scones/1")
     assert summary["capture_records"] >= len(outcomes)
     assert Path(summary["monitoring_report"]).stat().st_size > 10_000
+    for picture in ("samples.png", "learning_curves.png", "calibration.png", "worst_mistakes.png"):
+        assert (out / picture).read_bytes().startswith(b"\x89PNG")
     assert sum(summary["stages"].values()) == pytest.approx(summary["total_seconds"], rel=0.1)
     for told in (summary["model_package_arn"], summary["endpoint_name"], "ThresholdNotMet"):
         assert told in printed

@@ -96,6 +96,10 @@ def test_package_says_where_it_comes_from(succeeded, clients, settings, archive)
     assert threshold == "none" or 0 < float(threshold) <= 1
     assert details.metadata["threshold_accuracy"] == "0.99"
     assert 0 <= details.accuracy <= 1
+    assert details.hyperparameters["classes"] == "bicycle,motorcycle"
+    drawn = registry.pictures(clients, details)
+    assert set(drawn) == set(registry.PICTURES)
+    assert all(picture.startswith(b"\x89PNG") for picture in drawn.values())
 
 
 def test_training_metrics_are_found_in_its_log(succeeded, clients):

@@ -2,12 +2,13 @@
 
 import io
 import json
+import tarfile
 
 import pytest
 from botocore.response import StreamingBody
 
 from pipeline import registry
-from pipeline.registry import NoPackageError, Package
+from pipeline.registry import NoPackageError, Package, PackageDetails
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:model-package/scones"
 
@@ -77,6 +78,54 @@ def test_decision_with_its_reason(clients, now):
     registry.decide(clients("sagemaker"), package, "Rejected", "blurry")
 
 
+def details(now, evaluation_uri="s3://bucket/e/evaluation.json"):
+    return PackageDetails(
+        *(f"{ARN}/1", 1, "Approved", now, None, {}, "s3://bucket/job/output/model.tar.gz", evaluation_uri),
+        *(None, None, None, None, None),
+    )
+
+
+def expect_object(clients, key, content):
+    request = {"Bucket": "bucket", "Key": key}
+    if content is None:
+        clients.refuse("s3", "get_object", "NoSuchKey")
+    else:
+        body = StreamingBody(io.BytesIO(content), len(content))
+        clients.expect("s3", "get_object", {"Body": body}, request)
+
+
+def output(**files):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"./{name}.png")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("mistakes", "trained", "expected"),
+    [
+        (b"m", output(learning_curves=b"l"), {"worst_mistakes.png": b"m", "learning_curves.png": b"l"}),
+        (None, output(learning_curves=b"l"), {"learning_curves.png": b"l"}),
+        (b"m", output(other=b"o"), {"worst_mistakes.png": b"m"}),
+        (b"m", None, {"worst_mistakes.png": b"m"}),
+    ],
+)
+def test_pictures_that_are_there(clients, now, mistakes, trained, expected):
+    expect_object(clients, "e/worst_mistakes.png", mistakes)
+    expect_object(clients, "e/calibration.png", None)
+    expect_object(clients, "job/output/output.tar.gz", trained)
+    assert registry.pictures(clients, details(now)) == expected
+
+
+def test_no_picture_is_told(clients, now):
+    expect_object(clients, "job/output/output.tar.gz", None)
+    with pytest.raises(NoPackageError, match="neither the evaluation nor the training job"):
+        registry.pictures(clients, details(now, evaluation_uri=None))
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_details_with_the_evaluation(clients, now, there):
     described = {
@@ -99,7 +148,11 @@ def test_details_with_the_evaluation(clients, now, there):
     clients.expect("sagemaker", "describe_model_package", described)
     if there:
         content = json.dumps(
-            {"images": 100, "multiclass_classification_metrics": {"accuracy": {"value": 0.9}}}
+            {
+                "images": 100,
+                "multiclass_classification_metrics": {"accuracy": {"value": 0.9}},
+                "hyperparameters": {"epochs": 9},
+            }
         ).encode()
         body = StreamingBody(io.BytesIO(content), len(content))
         clients.expect("s3", "get_object", {"Body": body}, {"Bucket": "bucket", "Key": "a/e.json"})
@@ -108,3 +161,4 @@ def test_details_with_the_evaluation(clients, now, there):
     details = registry.describe(clients, Package(f"{ARN}/1", 1, "Approved", now))
     assert (details.accuracy, details.images) == ((0.9, 100) if there else (None, None))
     assert details.metadata == {"classes": "a b"}
+    assert details.hyperparameters == ({"epochs": 9} if there else None)

@@ -325,7 +325,7 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(tmp_path, data, make, 
         ("0\t0\timage_0.png\tmore\n", "line 1 is not"),
         ("0\t0\t../model/model.json\n", "outside its folder"),
         ("0\t0\ta\0b.png\n", "outside its folder"),
-        ("0\t2\timage_0.png\n", "have label 2, and the model only 2 classes"),
+        ("0\t2\timage_0.png\n", "an image has label 2, and the model's 2 classes are"),
     ],
 )
 def test_a_channel_that_does_not_fit(tmp_path, model, data, lines, said):
