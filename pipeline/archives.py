@@ -44,7 +44,8 @@ def kind_of(data: str) -> str:
         return "remote"
     if Path(data).is_file():
         return "file"
-    raise ArchiveError(f"{data} is no file; data is {SYNTHETIC}, cifar100, a URL or a path to an archive")
+    what = "a folder" if Path(data).is_dir() else "no file"
+    raise ArchiveError(f"{data} is {what}; data is {SYNTHETIC}, cifar100, a URL or a path to an archive")
 
 
 def provide(s3: Any, settings: Settings, data: str, folder: Path) -> Archive:

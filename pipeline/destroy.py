@@ -192,7 +192,11 @@ def _registry(clients: Clients, settings: Settings) -> Iterator[Item]:
             sagemaker.delete_model_package(ModelPackageName=package.arn)
         sagemaker.delete_model_package_group(ModelPackageGroupName=group)
 
-    yield Item("model package group", group, remove, f"{len(packages)} versions")
+    yield Item("model package group", group, remove, _count(len(packages), "version"))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _logs(clients: Clients, settings: Settings) -> Iterator[Item]:
@@ -226,7 +230,7 @@ def _foundation(clients: Clients, settings: Settings) -> Iterator[Item]:
             f"scheduled: it can be had back for {KEY_DAYS} days",
         )
     if stacks.find(cloudformation, name):
-        yield Item("stack", name, partial(stacks.delete, cloudformation, name), f"{len(made)} resources")
+        yield Item("stack", name, partial(stacks.delete, cloudformation, name), _count(len(made), "resource"))
     if own:
         yield Item("bucket", bucket, partial(s3.delete_bucket, Bucket=bucket))
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 READ_BYTES = 1 << 20
+GZIP = b"\x1f\x8b"
 # Nothing to serve on one instance comes near; a few MB of gzip can hold any number of zeros.
 MAX_UNPACKED_BYTES = 4 << 30
 
@@ -36,6 +37,9 @@ def unpack(archive: Path, folder: Path, only: Collection[str] = ()) -> None:
 def _check(archive: Path) -> None:
     """Reads to gzip's end, where Python compares length and CRC."""
     unpacked = 0
+    with archive.open("rb") as file:
+        if file.read(2) != GZIP:
+            raise ArchiveError("is no gzip archive: name a model.tar.gz, or the folder of its content")
     try:
         with gzip.open(archive) as content:
             while piece := content.read(READ_BYTES):

@@ -104,21 +104,21 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def read_channels(options: argparse.Namespace, classes: int) -> tuple[Channel, Channel]:
+def read_channels(options: argparse.Namespace, names: Sequence[str]) -> tuple[Channel, Channel]:
     for name in ("train", "validation"):
         folder: Path = getattr(options, name)
         if not folder.is_dir():
             raise ChannelError(
-                f"the {name} channel's folder {folder} is missing: give the job a channel named {name!r}"
+                f"the {name} channel's folder {folder} is missing: give --{name} DIR, or the job a channel "
+                f"named {name!r}"
             )
-    train = read_channel(options.train, classes)
+    train = read_channel(options.train, len(names))
     size = (train.images.shape[3], train.images.shape[2])
-    validation = read_channel(options.validation, classes, size)
-    missing = set(range(classes)) - set(train.labels.tolist())
+    validation = read_channel(options.validation, len(names), size)
+    missing = set(range(len(names))) - set(train.labels.tolist())
     if missing:
-        raise ChannelError(
-            f"the train channel has no image of label {min(missing)}, though 'classes' names {classes}"
-        )
+        label = min(missing)
+        raise ChannelError(f"the train channel has no image of {names[label]}, which is label {label}")
     return train, validation
 
 
@@ -172,7 +172,7 @@ def train_beside(
     kept = [options.checkpoint_dir] if options.checkpoint_dir.is_dir() else []
     make_folders(options.model_dir, options.output_data_dir, *kept)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    train, validation = read_channels(options, len(names))
+    train, validation = read_channels(options, names)
     if recipe.calibration_folds:
         check_enough(train)
     trunk = None

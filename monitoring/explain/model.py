@@ -16,7 +16,7 @@ from torch import Tensor
 
 from processing import model_archive
 from training.images import fitted
-from training.inference import Answer, decode_image
+from training.inference import Answer, ImageError, decode_image
 from training.model import CARD, WEIGHTS, ModelError, load_model
 
 # More pixels a side tell an explanation in 16 steps a side nothing, and each of its requests carries them.
@@ -48,9 +48,12 @@ class Model:
         return fitted(pixels, size)
 
 
-def read(body: bytes) -> np.ndarray:
-    """A PNG's or JPEG's RGB pixels, uint8 [H, W, 3]. Raises ImageError, as serving does."""
-    return decode_image(body)
+def read(body: bytes, name: str = "the image") -> np.ndarray:
+    """A PNG's or JPEG's RGB pixels, uint8 [H, W, 3]. Raises ImageError, as serving does, which names it."""
+    try:
+        return decode_image(body)
+    except ImageError as error:
+        raise ImageError(f"{name}: {str(error).replace('the body', 'it')}") from None
 
 
 def network(archive: Path) -> Model:

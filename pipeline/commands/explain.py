@@ -64,7 +64,7 @@ def explain(
     from monitoring.explain.model import read
     from pipeline import explanations
 
-    pictures = [read(body) for body in bodies]
+    pictures = [read(body, image) for image, body in zip(images, bodies, strict=True)]
     model = (
         explanations.package_model(clients, chosen)
         if chosen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +26,9 @@ def up(
     """Start it in the background, and print what to export so that any AWS client talks to it."""
     from localaws import control
 
-    _print_exports(control.up(_state_dir(context), port))
+    running = control.up(_state_dir(context), port)
+    print(f"AWS runs at {running.endpoint_url}; `scones` finds it without these exports:", file=sys.stderr)
+    _print_exports(running)
 
 
 @app.command()

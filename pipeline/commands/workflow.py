@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import asdict
 from typing import Annotated
 
@@ -76,6 +77,9 @@ def run(
             on_result=lambda _: done(next(ended)),
         )
     console.print_rows([result.as_dict() for result in results], COLUMNS, "", as_json)
+    if not as_json:
+        outcomes = Counter(result.outcome for result in results)
+        print(f"{len(results):,} images: " + ", ".join(f"{n:,} {what}" for what, n in outcomes.most_common()))
 
 
 COLUMNS = ("s3_key", "status", "predicted", "confidence", "outcome")

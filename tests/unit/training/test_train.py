@@ -276,8 +276,8 @@ def output_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--precision", "int4"], "precision must be one of auto"),
         (["--flip-average", "perhaps"], "true or false"),
         (["--classes", "bicycle"], "two different class names"),
-        (["--classes", "a,b,c"], "no image of label 2"),
-        (["--train", "/nowhere"], "train channel's folder /nowhere is missing"),
+        (["--classes", "a,b,c"], "no image of c, which is label 2"),
+        (["--train", "/nowhere"], "train channel's folder /nowhere is missing: give --train DIR"),
         (["--model-dir", "/proc/model"], "/proc/model cannot be written"),
         (
             ["--learning-rate", "10", "--weight-decay", "10", "--epochs", "200"],

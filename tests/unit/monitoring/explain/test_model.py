@@ -62,7 +62,7 @@ def test_code_in_the_archive_is_not_run(folder: Path, tmp_path: Path):
 )
 def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes):
     (tmp_path / "model.tar.gz").write_bytes(content)
-    with pytest.raises(ArchiveError, match="cannot be unpacked"):
+    with pytest.raises(ArchiveError, match=r"cannot be unpacked|is no gzip archive"):
         network(tmp_path / "model.tar.gz")
 
 
