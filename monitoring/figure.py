@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import matplotlib.dates as mdates
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -16,10 +17,13 @@ from matplotlib.ticker import MaxNLocator
 if TYPE_CHECKING:
     from monitoring.report import Training
 
-_SIZE = (15, 9)  # inches
+_SIZE = (15, 9.5)  # inches
 _DPI = 110
 _THUMBNAILS = (2, 6)  # rows and columns
 _MOMENTS = 24  # bins of the time axis, at most
+# A share of fewer answers than this may be off by 0.4 and more by chance: its place is shown, and no trend.
+_FEW = 5
+_SHAPELESS = 30  # images; fewer are drawn one by one: bars of one or two would look like a distribution
 _CAPTURED, _TRAINING = "captured", "training"
 _STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.titleweight": "bold"}
 
@@ -38,9 +42,10 @@ def draw(
     # Not pyplot: a report may be drawn in any thread of a program that draws pictures of its own.
     style: Any = {**sns.axes_style("whitegrid"), **sns.plotting_context("notebook", 0.85), **_STYLE}
     with mpl.rc_context(style):
-        figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
+        figure = Figure(figsize=_SIZE, dpi=_DPI)
         canvas = FigureCanvasAgg(figure)
-        parts: Any = figure.subfigures(2, 1, height_ratios=(5, 3))
+        figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.06)  # inches: room around the names
+        parts: Any = figure.subfigures(2, 1, height_ratios=(5, 3.4))
         top, bottom = parts
         confidence, trust, mix, light = top.subplots(2, 2).flat
         colours = dict(zip(classes, sns.color_palette("colorblind", len(classes)), strict=True))
@@ -88,25 +93,43 @@ def _draw_trust(axes: Any, answered: pd.DataFrame, threshold: float) -> None:
     width = (moments["end"] - moments["begin"]) * 0.9
     count_axes = axes.twinx()
     count_axes.bar(moments["begin"], moments["answers"], width=width, align="edge", color="0.88", zorder=0)
-    count_axes.set(ylabel="answers")
+    count_axes.set(ylabel="answers (grey bars)")
     count_axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     count_axes.grid(False)
     axes.set_zorder(count_axes.get_zorder() + 1)
     axes.patch.set_visible(False)
-    sns.lineplot(x=moments["begin"] + width / 2, y=moments["share"], marker="o", color="C3", ax=axes)
+    _draw_shares(axes, moments, moments["begin"] + width / 2)
     axes.set(title=f"Share under the threshold {threshold:g}", xlabel="time (UTC)", ylabel="share")
     axes.set_ylim(-0.03, 1.03)
-    axes.tick_params(axis="x", rotation=20)
+    places = mdates.AutoDateLocator(maxticks=8)
+    axes.xaxis.set_major_locator(places)
+    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(places))
+
+
+def _draw_shares(axes: Any, moments: pd.DataFrame, times: pd.Series) -> None:
+    """Dots, joined from one stretch of time to the next where both have answers enough, hollow where not."""
+    many = moments["answers"] >= _FEW
+    # A new line after each stretch that has too few, or none.
+    broken = ~many | (moments["begin"] > moments["end"].shift() + (moments["end"] - moments["begin"]) / 2)
+    for _, run in times[many].groupby(broken.cumsum()):
+        axes.plot(run, moments["share"][run.index], color="C3", linewidth=1.5)
+    dots = {"edgecolor": "C3", "linewidth": 1.5, "clip_on": False, "zorder": 3}
+    if many.any():
+        axes.scatter(times[many], moments["share"][many], color="C3", label="share", **dots)
+    if not many.all():
+        label = f"share of fewer than {_FEW} answers"
+        axes.scatter(times[~many], moments["share"][~many], facecolor="white", label=label, **dots)
+        axes.legend(loc="best", fontsize="small")
 
 
 def by_moment(answered: pd.DataFrame, threshold: float) -> pd.DataFrame:
     """Answers by equal stretches of time: `begin`, `end`, `answers`, `share` (of those under the threshold).
 
-    Stretches without an answer are left out.
+    There are so many that most have more than `_FEW` answers; those without any are left out.
     """
     first, last = answered["time"].iloc[0], answered["time"].iloc[-1]
     span = max(last - first, pd.Timedelta(seconds=1))
-    step = span / min(_MOMENTS, max(1, len(answered) // 4))
+    step = span / min(_MOMENTS, max(1, len(answered) // (2 * _FEW)))
     moment = ((answered["time"] - first) / step).astype(int).clip(upper=int(span / step) - 1)
     under = (answered["confidence"] < threshold).groupby(moment)
     found = pd.DataFrame({"answers": under.size(), "share": under.mean()})
@@ -128,21 +151,26 @@ def _draw_mix(axes: Any, answered: pd.DataFrame, classes: tuple[str, ...], train
     sns.barplot(data=shares, x="share", y="class", hue="of", palette=["C0", "0.7"][: len(counts)], ax=axes)
     for bars in axes.containers:
         axes.bar_label(bars, fmt="{:.0%}", padding=3)
-    axes.set(title="Predicted classes beside the training data", ylabel="", xlim=(0, 1.1))
+    # A label of a bar to the end stands outside the axes, so that the share's axis ends where a share does.
+    axes.set(title="Predicted classes beside the training data", ylabel="", xlim=(0, 1.005))
     axes.legend(title=None, loc="lower right")
 
 
 def _draw_brightness(axes: Any, brightness: np.ndarray, training: Training | None) -> None:
     bins = len(training.brightness) if training else 32
     edges = np.linspace(0, 256, bins + 1)
-    if len(brightness):
-        sns.histplot(
-            x=brightness, bins=edges, stat="density", color="C0", alpha=0.6, label=_CAPTURED, ax=axes
-        )
+    images = "1 image" if len(brightness) == 1 else f"{len(brightness):,} images"
+    if 0 < len(brightness) < _SHAPELESS:
+        label = f"{_CAPTURED}: {images}, a line each"
+        sns.rugplot(x=brightness, height=0.12, color="C0", linewidth=2, label=label, ax=axes)
+    elif len(brightness):
+        label = f"{_CAPTURED}: {images}"
+        sns.histplot(x=brightness, bins=edges, stat="density", color="C0", alpha=0.6, label=label, ax=axes)
     if training and training.brightness.sum():
         density = training.brightness / training.brightness.sum() / np.diff(edges)
         axes.stairs(density, edges, color="0.3", linewidth=1.5, label=_TRAINING)
-    axes.set(title="Brightness of the images", xlabel="mean luma", ylabel="density", xlim=(0, 255))
+    title = f"Brightness of {images}" if len(brightness) else "Brightness: no captured image can be decoded"
+    axes.set(title=title, xlabel="mean luma", ylabel="density", xlim=(0, 255))
     if axes.get_legend_handles_labels()[0]:
         axes.legend()
 
@@ -150,7 +178,10 @@ def _draw_brightness(axes: Any, brightness: np.ndarray, training: Training | Non
 def _draw_doubtful(figure: Any, answered: pd.DataFrame, threshold: float) -> None:
     """The images that the model was least sure of, as it saw them."""
     rows, columns = _THUMBNAILS
-    figure.suptitle("The least certain answers", fontweight="bold", fontsize="medium")
+    title = (
+        f"The least certain answers: predicted class and confidence, red under the threshold {threshold:g}"
+    )
+    figure.suptitle(title, fontweight="bold", fontsize="medium")
     doubtful = answered.dropna(subset=["input"]).nsmallest(rows * columns, "confidence")
     places = list(figure.subplots(rows, columns).flat)
     for place in places:
@@ -161,4 +192,14 @@ def _draw_doubtful(figure: Any, answered: pd.DataFrame, threshold: float) -> Non
         if image is not None:
             place.imshow(image, interpolation="nearest")
         colour = "C3" if confidence < threshold else "black"
-        place.set_title(f"{predicted} {confidence:.2f}", color=colour, fontweight="normal", fontsize="medium")
+        place.set_title(
+            f"{predicted}\nconfidence {_in_words(confidence)}",
+            color=colour,
+            fontweight="normal",
+            fontsize="medium",
+        )
+
+
+def _in_words(confidence: float) -> str:
+    """To three places, but not up to 1, which would be a model without any doubt."""
+    return "over 0.999" if 0.9995 <= confidence < 1 else f"{confidence:.3f}"

@@ -7,11 +7,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
+from monitoring import figure
 from monitoring.capture import COLUMNS, Captures, Payload
 from monitoring.figure import by_moment
-from monitoring.report import ReportError, measure_brightness, write_report
+from monitoring.report import ReportError, Training, measure_brightness, write_report
 
 CLASSES = ("bicycle", "motorcycle")
 STATISTICS = {
@@ -123,3 +126,65 @@ def test_brightness_is_luma():
 
     assert list(values) == [7, 250]
     assert undecodable == 0
+
+
+def panel():
+    """Axes to draw on, and what draws them."""
+    drawn = Figure()
+    return drawn.subplots(), FigureCanvasAgg(drawn)
+
+
+def test_times_of_a_short_stretch_are_no_microseconds():
+    seen = captures(*[(0.9, "bicycle", 1)] * 13).table
+    seen["time"] = seen["time"].iloc[0] + pd.to_timedelta(np.linspace(0, 1.9, 13), unit="s")
+    axes, canvas = panel()
+    figure._draw_trust(axes, seen, 0.8)
+    canvas.draw()
+    texts = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert len(texts) > 2
+    assert max(map(len, texts)) <= len("16:41")
+    assert "UTC" in axes.get_xlabel()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "lines"),
+    [
+        (range(40), [4]),  # four bins of ten
+        ([*range(0, 45, 3), 60, *range(91, 136, 3)], [1, 1]),  # the second of three has one answer
+        ([*range(0, 45, 3), *range(91, 136, 3)], [1, 1]),  # it has none
+        ([0, 1, 2], []),
+    ],
+    ids=["many", "few", "none", "few in all"],
+)
+def test_a_share_of_few_answers_is_joined_with_no_other(minutes, lines):
+    table = captures(*[(0.9, "bicycle", 1)] * len(minutes)).table
+    table["time"] = table["time"].iloc[0] + pd.to_timedelta(list(minutes), unit="min")
+    axes, _ = panel()
+    figure._draw_trust(axes, table, 0.8)
+    assert [len(line.get_xdata()) for line in axes.lines] == lines
+    assert sum(len(dots.get_offsets()) for dots in axes.collections) == len(by_moment(table, 0.8))
+
+
+def test_shares_end_at_one():
+    table = captures(*[(0.9, "bicycle", 1)] * 9).table
+    trust, mix = panel()[0], panel()[0]
+    figure._draw_trust(trust, table, 0.8)
+    figure._draw_mix(mix, table, CLASSES, Training.from_statistics(STATISTICS))
+    assert 1 < trust.get_ylim()[1] < 1.05
+    assert 1 < mix.get_xlim()[1] < 1.05
+
+
+@pytest.mark.parametrize(("images", "bars"), [(0, False), (1, False), (8, False), (1200, True)])
+def test_the_brightness_says_of_how_many_images_it_is_and_few_are_no_histogram(images, bars):
+    axes, _ = panel()
+    figure._draw_brightness(axes, np.linspace(0, 255, images), None)
+    assert bool(axes.patches) == bars
+    expected = {0: "no captured image", 1: "of 1 image", 8: "of 8 images", 1200: "of 1,200 images"}
+    assert expected[images] in axes.get_title()
+
+
+@pytest.mark.parametrize(
+    ("confidence", "said"), [(0.51, "0.510"), (0.9994, "0.999"), (0.99999, "over 0.999"), (1.0, "1.000")]
+)
+def test_a_confidence_is_not_rounded_up_to_certainty(confidence, said):
+    assert figure._in_words(confidence) == said
