@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:  # a package in the repository, flat files in the job's container
     from training.calibrate import Calibration
@@ -12,6 +12,13 @@ else:
     from fit import Epoch
 
 
+# Else it looks like a mistake that validation is the better of the two, as it often is.
+NOTE = (
+    "training: on augmented images, while the weights still change. validation: after the epoch, on images\n"
+    "as they are, by the weights that are kept (their average, unless ema is 0): often the better of the two."
+)
+
+
 def draw(history: Sequence[Epoch], found: Calibration | None, path: Path) -> bool:
     """Loss and accuracy by epoch, and accuracy by coverage, into a PNG file; False without matplotlib."""
     try:
@@ -19,23 +26,48 @@ def draw(history: Sequence[Epoch], found: Calibration | None, path: Path) -> boo
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    figure = Figure(figsize=(13.5 if found else 9, 3.6), layout="constrained")
+    figure = Figure(figsize=(13.5 if found else 9, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 3 if found else 2)
     for axes, name in zip(panels, ("loss", "accuracy"), strict=False):
-        for split in ("train", "validation"):
-            values = [getattr(epoch, f"{split}_{name}") for epoch in history]
-            axes.plot([epoch.epoch for epoch in history], values, label=split)
-        axes.set(xlabel="epoch", title=name)
-        axes.legend()
+        _draw_course(axes, name, history)
     if found:
-        panels[2].plot([p.coverage for p in found.curve], [p.accuracy for p in found.curve])
-        panels[2].axhline(found.target, linestyle=":", color="grey")
-        panels[2].set(xlabel="share of answers kept", title="accuracy of kept answers (cross-validated)")
-        if found.threshold is not None:
-            panels[2].axvline(found.coverage, linestyle=":", color="grey")
-            panels[2].annotate(f" confidence {found.threshold:.2f}", (found.coverage, found.target), va="top")
+        _draw_kept(panels[2], found)
     for axes in panels:
         axes.grid(alpha=0.3)
+    figure.suptitle(_title(history, found))
+    figure.supxlabel(NOTE, fontsize=9, color="0.3")
     figure.savefig(path, dpi=120)
     return True
+
+
+def _title(history: Sequence[Epoch], found: Calibration | None) -> str:
+    """What was trained. Each training image is held out once, so their number is known from a calibration."""
+    epochs = "1 epoch" if len(history) == 1 else f"{len(history)} epochs"
+    return f"{epochs}, {found.images:,} training images" if found else epochs
+
+
+def _draw_course(axes: Any, name: str, history: Sequence[Epoch]) -> None:
+    """Dots too, without which a single epoch would show nothing."""
+    for split, label in (("train", "training"), ("validation", "validation")):
+        values = [getattr(epoch, f"{split}_{name}") for epoch in history]
+        axes.plot([epoch.epoch for epoch in history], values, marker=".", label=label)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel="epoch", title=name)
+    axes.legend()
+
+
+def _draw_kept(axes: Any, found: Calibration) -> None:
+    """What is marked is named in the legend, and not at its place, where the curve runs."""
+    axes.plot([p.coverage for p in found.curve], [p.accuracy for p in found.curve])
+    axes.axhline(found.target, linestyle=":", color="0.3", label=f"target {found.target:g}")
+    label = "no threshold reaches it"
+    if found.threshold is not None:
+        label = f"confidence {found.threshold:.2f} and above: {found.coverage:.0%} kept"
+        axes.axvline(found.coverage, linestyle="--", color="0.5", label=label)
+    else:
+        axes.plot([], [], linestyle="none", label=label)
+    axes.set(
+        xlabel="share of answers kept, the surest first", title="accuracy of kept answers (cross-validated)"
+    )
+    axes.legend(loc="lower left")
