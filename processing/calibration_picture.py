@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-RIGHT, MODEL = "#999999", "#1f77b4"
+from processing.metrics import wilson_interval
+
+RIGHT, MODEL = "#666666", "#1f77b4"
 
 
 def calibration_png(
@@ -23,7 +25,7 @@ def calibration_png(
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    figure = Figure(figsize=(10.5, 4.4), layout="constrained")
+    figure = Figure(figsize=(11.5, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
     reliability, coverage = figure.subplots(1, 2)
     _reliability(reliability, evaluation["calibration"], 1 / probabilities.shape[1])
@@ -36,8 +38,7 @@ def calibration_png(
 def _reliability(axes: Any, calibration: dict[str, Any], chance: float) -> None:
     """Bars of accuracy by confidence: on the dotted line is where a confidence means what it says."""
     filled = [part for part in calibration["bins"] if part["images"]]
-    places = [part["confidence"] for part in filled]
-    axes.plot([0, 1], [0, 1], linestyle=":", color=RIGHT)
+    axes.plot([0, 1], [0, 1], linestyle=":", color=RIGHT, label="as right as it is sure")
     axes.bar(
         [part["low"] for part in filled],
         [part["accuracy"] for part in filled],
@@ -47,7 +48,15 @@ def _reliability(axes: Any, calibration: dict[str, Any], chance: float) -> None:
         edgecolor=MODEL,
         color=MODEL,
     )
-    axes.plot(places, [part["accuracy"] for part in filled], "o", color=MODEL)
+    axes.errorbar(
+        [part["confidence"] for part in filled],
+        [part["accuracy"] for part in filled],
+        yerr=np.transpose([_reach(part) for part in filled]),
+        fmt="o",
+        capsize=4,
+        color=MODEL,
+        label="this model, 95 % intervals (Wilson)",
+    )
     for part in filled:
         axes.annotate(
             f"{part['images']:,}", ((part["low"] + part["high"]) / 2, 0.01), ha="center", fontsize=8
@@ -61,6 +70,18 @@ def _reliability(axes: Any, calibration: dict[str, Any], chance: float) -> None:
         ylabel="share that is right",
         title=f"calibration error {error:.3f}",
     )
+    _legend_below(axes)
+
+
+def _reach(part: dict[str, Any]) -> tuple[float, float]:
+    """How far under and over a bin's accuracy the true one may lie: far where it has few images."""
+    low, high = wilson_interval(round(part["accuracy"] * part["images"]), part["images"])
+    return max(0.0, part["accuracy"] - low), max(0.0, high - part["accuracy"])
+
+
+def _legend_below(axes: Any) -> None:
+    """Under the axis: inside, it would lie on bars or on the curve."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, fontsize=9, frameon=False)
 
 
 def _coverage(axes: Any, labels: np.ndarray, probabilities: np.ndarray, threshold: dict[str, Any]) -> None:
@@ -72,17 +93,19 @@ def _coverage(axes: Any, labels: np.ndarray, probabilities: np.ndarray, threshol
     accuracy = np.cumsum(right) / counts
     # Answers of one confidence are kept or left together.
     last = np.append(np.diff(confidence[order]) != 0, True)
-    axes.plot(counts[last] / len(labels), accuracy[last], color=MODEL)
+    axes.plot(counts[last] / len(labels), accuracy[last], color=MODEL, label="this model")
     low = float(accuracy[last].min())
     title = "no threshold is recommended"
     target, here = threshold["target_accuracy"], threshold["here"]
     if target is not None:
-        axes.axhline(target, linestyle=":", color=RIGHT)
+        axes.axhline(target, linestyle=":", color=RIGHT, label=f"target {target:g}")
         low = min(low, target)
         title = f"no threshold reached {target:g} in training"
     if here is not None and here["accuracy"] is not None:
         axes.plot([here["coverage"]], [here["accuracy"]], "o", color=MODEL)
-        axes.axvline(here["coverage"], linestyle=":", color=RIGHT)
+        axes.axvline(
+            here["coverage"], linestyle="--", color=RIGHT, label=f"threshold {threshold['value']:.2f}"
+        )
         low = min(low, here["accuracy"])
         title = (
             f"threshold {threshold['value']:.2f} keeps {here['coverage']:.0%}, of which "
@@ -96,3 +119,4 @@ def _coverage(axes: Any, labels: np.ndarray, probabilities: np.ndarray, threshol
         title=title,
     )
     axes.grid(alpha=0.3)
+    _legend_below(axes)

@@ -9,6 +9,8 @@ from PIL import Image
 from processing import metrics, threshold
 from processing.calibration_picture import calibration_png
 
+figures = pytest.importorskip("matplotlib.figure")
+
 CALIBRATION = {"target": 0.99, "coverage": 0.9}
 
 
@@ -22,7 +24,6 @@ CALIBRATION = {"target": 0.99, "coverage": 0.9}
     ],
 )
 def test_draws(card, shares):
-    pytest.importorskip("matplotlib")
     labels = np.array([1, 1, 0, 1])
     probabilities = np.stack([1 - np.array(shares), shares], axis=1)
     evaluation = {
@@ -33,3 +34,42 @@ def test_draws(card, shares):
         assert picture.format == "PNG"
         assert picture.width > 1000
         assert len(np.unique(np.asarray(picture.convert("L")))) > 20  # something is drawn
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ({"threshold": 0.9, "trained": {"calibration": CALIBRATION}}, ["target 0.99", "threshold 0.90"]),
+        ({"threshold": None, "trained": {"calibration": CALIBRATION}}, ["target 0.99"]),
+        ({}, []),
+    ],
+)
+def test_every_line_is_in_a_legend_and_each_bar_says_how_sure_it_is(monkeypatch, card, said):
+    kept = []
+    save = figures.Figure.savefig
+    monkeypatch.setattr(
+        figures.Figure,
+        "savefig",
+        lambda self, *given, **more: (kept.append(self), save(self, *given, **more)),
+    )
+    shares = np.array([0.55] * 4 + [0.95] * 40)
+    labels = np.array([1, 0, 1, 0] + [1] * 38 + [0] * 2)
+    probabilities = np.stack([1 - shares, shares], axis=1)
+    evaluation = {
+        "calibration": metrics.calibration(labels, probabilities),
+        "recommended_threshold": threshold.recommended(card, labels, probabilities),
+    }
+    calibration_png(labels, probabilities, evaluation)
+
+    reliability, coverage = kept[0].axes
+    legends = [
+        [text.get_text() for text in axes.get_legend().get_texts()] for axes in (reliability, coverage)
+    ]
+    assert legends == [
+        ["as right as it is sure", "this model, 95 % intervals (Wilson)"],
+        ["this model", *said],
+    ]
+    (bars,) = reliability.collections
+    ends = [segment[:, 1] for segment in bars.get_segments()]
+    expected = [metrics.wilson_interval(2, 4), metrics.wilson_interval(38, 40)]
+    np.testing.assert_allclose(ends, expected)
