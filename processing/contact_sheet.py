@@ -31,30 +31,41 @@ class Row:
 
 
 def sheet_png(rows: Sequence[Row], cell_width: int = CELL) -> bytes:
-    """A PNG with the rows below each other, titles above them."""
-    lines = max((len(tile.caption) for row in rows for tile in row.tiles), default=0)
+    """A PNG with the rows below each other, titles above them; a wide cell has a large image."""
+    # Whole multiples: all pixels of a small image become equally large.
+    side = max(cell_width // CELL, 1) * CELL
     columns = max((len(row.tiles) for row in rows), default=0)
-    height = LINE + GAP + CELL + lines * LINE + GAP
-    sheet = Image.new(
-        "RGB", (max(columns, 4) * (cell_width + GAP) + GAP, max(len(rows), 1) * height + GAP), PAPER
-    )
+    width = max(columns, 4) * (cell_width + GAP) + GAP
+    sheet = Image.new("RGB", (width, sum(_height(row, side) for row in rows) + GAP), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for number, row in enumerate(rows):
-        top = GAP + number * height
+    top = GAP
+    for row in rows:
         draw.text((GAP, top), row.title, INK, font)
+        images = top + _title_height(row)
         for column, tile in enumerate(row.tiles):
             left = GAP + column * (cell_width + GAP)
-            sheet.paste(_fitted(tile.pixels), (left, top + LINE))
+            sheet.paste(_fitted(tile.pixels, side), (left, images))
             for line, text in enumerate(tile.caption):
-                draw.text((left, top + LINE + CELL + line * LINE), text, INK, font)
+                draw.text((left, images + side + line * LINE), text, INK, font)
+        top += _height(row, side)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
-def _fitted(pixels: np.ndarray) -> Image.Image:
-    """As large as a cell takes, in its own proportions."""
+def _title_height(row: Row) -> int:
+    """A gap too, without which the letters that reach below the line stand on the image."""
+    return LINE + GAP if row.title else 0
+
+
+def _height(row: Row, side: int) -> int:
+    lines = max((len(tile.caption) for tile in row.tiles), default=0)
+    return _title_height(row) + side + lines * LINE + 2 * GAP
+
+
+def _fitted(pixels: np.ndarray, side: int) -> Image.Image:
+    """As large as a square of this side takes, in its own proportions."""
     height, width, _ = pixels.shape
-    scale = CELL / max(height, width)
+    scale = side / max(height, width)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
     return Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST)
