@@ -55,12 +55,23 @@ def draw(tuned: Tuned) -> bytes:
         bar.update_ticks()
         for place in places[len(names) :]:
             place.axis("off")
-        best = table[table["job"] == tuned.best]["value"]
-        result = f", best {tuned.objective} {best.iloc[0]:.4g}" if len(best) else ""
-        figure.suptitle(f"{tuned.name}: {len(tuned.trials)} training jobs, {tuned.strategy}{result}")
+        figure.suptitle(_title(table, tuned))
+        figure.supxlabel(f"tuning job {tuned.name}, {tuned.status}", fontsize="small", color="0.4")
         buffer = io.BytesIO()
         canvas.print_png(buffer)
     return buffer.getvalue()
+
+
+def _title(table: pd.DataFrame, tuned: Tuned) -> str:
+    """What was done and found; the job's name, which tells a person nothing, stands below the picture."""
+    jobs = "1 training job" if len(tuned.trials) == 1 else f"{len(tuned.trials)} training jobs"
+    best = table[table["job"] == tuned.best]
+    found = (
+        f": the best {tuned.objective} is {best['value'].iloc[0]:.4g}, of job {best['number'].iloc[0]}"
+        if len(best)
+        else ""
+    )
+    return f"{tuned.strategy} search, {jobs}{found}"
 
 
 def _table(tuned: Tuned) -> pd.DataFrame:
@@ -84,7 +95,7 @@ def _draw_course(axes: Any, table: pd.DataFrame, tuned: Tuned) -> None:
     _mark_best(axes, table, "number", tuned)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set(title="Job by job", xlabel="training job", ylabel="")
-    axes.legend(loc="best", fontsize="small")
+    axes.legend(loc="best", fontsize="small", markerscale=0.8)
 
 
 def _draw_hyperparameter(axes: Any, table: pd.DataFrame, name: str, tuned: Tuned) -> Any:
@@ -94,15 +105,17 @@ def _draw_hyperparameter(axes: Any, table: pd.DataFrame, name: str, tuned: Tuned
         table[name], table["value"], c=table["number"], cmap=colours, s=45, edgecolor="white", linewidth=0.5
     )
     _mark_best(axes, table, name, tuned)
+    scale = ""
     if name in tuned.ranges:
         found = tuned.ranges[name]
         if found.logarithmic:
+            scale = " (logarithmic scale)"
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
         _widen(axes, found.low, found.high, found.logarithmic)
-    axes.set(title=name, xlabel="")
+    axes.set(xlabel=name + scale)
     return points
 
 
@@ -118,4 +131,5 @@ def _widen(axes: Any, low: float, high: float, logarithmic: bool) -> None:
 
 def _mark_best(axes: Any, table: pd.DataFrame, name: str, tuned: Tuned) -> None:
     best = table[table["job"] == tuned.best]
-    axes.scatter(best[name], best["value"], **_BEST)
+    if len(best):  # else the legend would have a star that is nowhere
+        axes.scatter(best[name], best["value"], label="best job", **_BEST)

@@ -2,10 +2,12 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import botocore.session
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from localaws.sagemaker.checks import check_request
@@ -219,6 +221,42 @@ def test_picture_of_whatever_there_is(clients, now):
     expect_job(clients, now, [0.5, None, 0.9, 0.7], status="InProgress")
     with Image.open(io.BytesIO(draw(tuning.describe(clients("sagemaker"), "t")))) as picture:
         assert picture.width > picture.height > 200
+
+
+@pytest.fixture
+def figure_of(monkeypatch):
+    """Draws, and gives the figure."""
+    kept = []
+    arrange = Figure.suptitle
+    monkeypatch.setattr(
+        Figure, "suptitle", lambda self, *given: (kept.append(self), arrange(self, *given))[1]
+    )
+    return lambda tuned: (draw(tuned), kept[-1])[1]
+
+
+def test_picture_names_what_it_shows(clients, now, figure_of):
+    expect_job(clients, now, [0.5, None, 0.9, 0.7])
+    figure = figure_of(tuning.describe(clients("sagemaker"), "t"))
+    assert (
+        figure.get_suptitle()
+        == "Bayesian search, 4 training jobs: the best heldout:accuracy is 0.9, of job 3"
+    )
+    assert figure.get_supxlabel() == "tuning job t, Completed"
+    course, *places, _colours = figure.axes
+    assert [text.get_text() for text in course.get_legend().get_texts()] == [
+        "best so far",
+        "training job",
+        "best job",
+    ]
+    shown = [axes.get_xlabel() for axes in places if axes.axison]
+    assert shown == ["learning-rate (logarithmic scale)", "optimiser"]
+
+
+def test_picture_without_a_best_job_has_no_star(clients, now, figure_of):
+    expect_job(clients, now, [0.5, 0.9], status="InProgress")
+    figure = figure_of(replace(tuning.describe(clients("sagemaker"), "t"), best=None))
+    assert figure.get_suptitle() == "Bayesian search, 2 training jobs"
+    assert "best job" not in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
 
 
 def test_nothing_to_draw(clients, now):
