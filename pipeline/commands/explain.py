@@ -164,7 +164,8 @@ def _chosen(
 def _line(explanation: Explanation) -> str:
     checks = "; ".join(
         f"{found.method}: {found.check.strongest:.3f} with the strongest tenth hidden, "
-        f"{found.check.elsewhere:.3f} with as much elsewhere"
+        f"{found.check.elsewhere:.3f} with as much elsewhere, "
+        f"{'holds' if found.check.holds else 'does not hold'}"
         for found in explanation.maps
     )
     return f"{explanation.name}\t{explanation.explained}\t{explanation.probability():.3f}\t{checks}"
