@@ -32,11 +32,9 @@ def list_packages(context: typer.Context, as_json: Json = False) -> None:
     from pipeline import console, registry
 
     packages = registry.packages(clients("sagemaker"), settings.model_package_group)
-    rows = [asdict(package) for package in packages]
-    for row, package in zip(rows[:MEASURED], packages, strict=False):
-        row["accuracy"] = registry.describe(clients, package).accuracy
+    measured = {p.version: registry.describe(clients, p).accuracy for p in packages[:MEASURED]}
     console.print_rows(
-        rows,
+        [asdict(package) | {"accuracy": measured.get(package.version)} for package in packages],
         ("version", "status", "accuracy", "created", "arn"),
         f"the model package group {settings.model_package_group} is empty: `scones pipeline start` makes a "
         "version, at the end of an execution that succeeds",
