@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -121,7 +120,8 @@ class FakeSageMaker:
         self.scripts: dict[str, list[tuple[str, str]]] = defaultdict(list)
         self.refusals: dict[str, list[SageMakerError]] = defaultdict(list)
         self.held: set[str] = set()
-        self.lock = threading.RLock()
+        # Of the store: whoever waits for a write holds it, and asks the fake whether that was the one.
+        self.lock = self.store.changed
 
     # --- the interface of the service ---
 
