@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,10 +14,6 @@ from pipeline import objects
 if TYPE_CHECKING:
     from pipeline.clients import Clients
     from pipeline.settings import Settings
-
-OF_EVALUATION = ("worst_mistakes.png", "calibration.png")
-CURVES = "learning_curves.png"
-PICTURES = (*OF_EVALUATION, CURVES)
 
 Status = Literal["Approved", "Rejected", "PendingManualApproval"]
 
@@ -149,28 +143,6 @@ def describe(clients: Clients, package: Package) -> PackageDetails:
         comparison=evaluation.get("comparison"),
         hyperparameters=evaluation.get("hyperparameters"),
     )
-
-
-def pictures(clients: Clients, package: PackageDetails) -> dict[str, bytes]:
-    """What its evaluation and its training job drew, PNG by file name; without what is gone.
-
-    Raises:
-        NoPackageError: nothing of it is there.
-    """
-    s3, found = clients("s3"), {}
-    if package.evaluation_uri:
-        folder = package.evaluation_uri.rpartition("/")[0]
-        found = {name: objects.read_if_there(s3, f"{folder}/{name}") for name in OF_EVALUATION}
-    output = objects.read_if_there(s3, package.model_data.rpartition("/")[0] + "/output.tar.gz")
-    if output:
-        with tarfile.open(fileobj=io.BytesIO(output)) as tar:
-            members = {member.name.removeprefix("./"): member for member in tar if member.isfile()}
-            if (member := members.get(CURVES)) and (file := tar.extractfile(member)):
-                found[CURVES] = file.read()
-    there = {name: content for name, content in found.items() if content}
-    if not there:
-        raise NoPackageError(f"neither the evaluation nor the training job of {package.arn} left a picture")
-    return there
 
 
 def decide(sagemaker: Any, package: Package, status: Status, note: str | None = None) -> None:

@@ -98,12 +98,13 @@ def _alone_in(folder: Path) -> Iterator[None]:
     """Refuses a second run meanwhile. The lock ends with the process, however that ends."""
     place = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                f'another run writes into "{folder}": wait for its end, or choose another folder'
+            ) from None
         yield
-    except BlockingIOError:
-        raise OutputError(
-            f'another run writes into "{folder}": wait for its end, or choose another folder'
-        ) from None
     finally:
         os.close(place)
 

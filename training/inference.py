@@ -35,7 +35,7 @@ ARRAY_TYPE = "application/x-npy"
 # Far more than a classifier of small images needs; decoding is refused above it, before it costs memory.
 MAX_PIXELS = int(os.environ.get("MAX_IMAGE_PIXELS", 50_000_000))
 MAX_IMAGES = 1024
-# Of the network's input, in one pass: 256 images of 32 x 32. More would cost memory and gain no time.
+# Of the network's input, in one pass: 256 images of 32 x 32. More would only cost more memory.
 PIXELS_AT_ONCE = 256 * 32 * 32
 
 

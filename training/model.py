@@ -188,7 +188,7 @@ def build(card: ModelCard) -> Network:
     return Network(len(card.classes), card.channels)
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Under a temporary name first: a kill or a full disk leaves the old file or the new one, whole.
 
     Raises OSError, which names the file.

@@ -51,9 +51,10 @@ def pictures(
     """Save what training and evaluation drew of a package's model. The newest when none is named."""
     settings, clients = connect(context)
     from pipeline import files, registry
+    from pipeline import pictures as drawn
 
     found = registry.find(clients("sagemaker"), settings.model_package_group, package)
-    for name, content in registry.pictures(clients, registry.describe(clients, found)).items():
+    for name, content in drawn.of_package(clients, registry.describe(clients, found)).items():
         files.write(out / name, content)
         print(out / name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections import Counter
 from dataclasses import asdict
 from typing import Annotated
@@ -79,7 +80,8 @@ def run(
     console.print_rows([result.as_dict() for result in results], COLUMNS, "", as_json)
     if not as_json:
         outcomes = Counter(result.outcome for result in results)
-        print(f"{len(results):,} images: " + ", ".join(f"{n:,} {what}" for what, n in outcomes.most_common()))
+        total = ", ".join(f"{number:,} {outcome}" for outcome, number in outcomes.most_common())
+        print(f"{len(results):,} images: {total}", file=sys.stderr)  # the rows are for other programs too
 
 
 COLUMNS = ("s3_key", "status", "predicted", "confidence", "outcome")

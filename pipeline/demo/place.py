@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localaws import control
-from pipeline import clients, console, registry
+from pipeline import clients, console, pictures
 
 if TYPE_CHECKING:
     from pipeline.clients import Clients
@@ -30,7 +30,7 @@ RESULTS = (
     SUMMARY,
     "evaluation.json",
     "samples.png",
-    *registry.PICTURES,
+    *pictures.ALL,
     "monitoring.png",
     "monitoring.json",
     "synthetic-cifar-100-python.tar.gz",

@@ -19,6 +19,7 @@ from pipeline import (
     inference,
     monitor,
     objects,
+    pictures,
     predictions,
     progress,
     registry,
@@ -159,7 +160,7 @@ def _fetch_results(demo: Demo, package: PackageDetails, steps: list[StepState]) 
     evaluation = objects.read(s3, package.evaluation_uri)
     files.write(demo.out / "evaluation.json", evaluation)
     files.write(demo.out / "samples.png", objects.read(s3, f"{statistics}/samples.png"))
-    for name, picture in registry.pictures(demo.clients, package).items():
+    for name, picture in pictures.of_package(demo.clients, package).items():
         files.write(demo.out / name, picture)
     return dict(json.loads(evaluation))
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from PIL import Image
 
 from pipeline import clients as clients_module
-from pipeline import endpoints, predictions, registry, runs, thresholds
+from pipeline import endpoints, pictures, predictions, registry, runs, thresholds
 from pipeline import settings as settings_module
 from pipeline.archives import upload
 from processing.synthetic import write_archive
@@ -97,8 +97,8 @@ def test_package_says_where_it_comes_from(succeeded, clients, settings, archive)
     assert details.metadata["threshold_accuracy"] == "0.99"
     assert 0 <= details.accuracy <= 1
     assert details.hyperparameters["classes"] == "bicycle,motorcycle"
-    drawn = registry.pictures(clients, details)
-    assert set(drawn) == set(registry.PICTURES)
+    drawn = pictures.of_package(clients, details)
+    assert set(drawn) == set(pictures.ALL)
     assert all(picture.startswith(b"\x89PNG") for picture in drawn.values())
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from processing import metrics, threshold
 from processing.calibration_picture import calibration_png
 
-figures = pytest.importorskip("matplotlib.figure")
+pytest.importorskip("matplotlib.figure")
 
 CALIBRATION = {"target": 0.99, "coverage": 0.9}
 
@@ -44,14 +44,7 @@ def test_draws(card, shares):
         ({}, []),
     ],
 )
-def test_every_line_is_in_a_legend_and_each_bar_says_how_sure_it_is(monkeypatch, card, said):
-    kept = []
-    save = figures.Figure.savefig
-    monkeypatch.setattr(
-        figures.Figure,
-        "savefig",
-        lambda self, *given, **more: (kept.append(self), save(self, *given, **more)),
-    )
+def test_every_line_is_in_a_legend_and_each_bar_says_how_sure_it_is(saved_figures, card, said):
     shares = np.array([0.55] * 4 + [0.95] * 40)
     labels = np.array([1, 0, 1, 0] + [1] * 38 + [0] * 2)
     probabilities = np.stack([1 - shares, shares], axis=1)
@@ -61,7 +54,7 @@ def test_every_line_is_in_a_legend_and_each_bar_says_how_sure_it_is(monkeypatch,
     }
     calibration_png(labels, probabilities, evaluation)
 
-    reliability, coverage = kept[0].axes
+    reliability, coverage = saved_figures[0].axes
     legends = [
         [text.get_text() for text in axes.get_legend().get_texts()] for axes in (reliability, coverage)
     ]

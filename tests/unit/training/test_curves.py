@@ -8,8 +8,6 @@ from training import curves
 from training.calibrate import Calibration, Point
 from training.fit import Epoch
 
-figures = pytest.importorskip("matplotlib.figure")
-
 HISTORY = [Epoch(n, 0.7 - n / 50, 0.6 + n / 50, 0.6 - n / 50, 0.7 + n / 50, float(n)) for n in range(1, 10)]
 
 
@@ -19,20 +17,13 @@ def calibration(threshold: float | None) -> Calibration:
 
 
 @pytest.fixture
-def drawn(monkeypatch, tmp_path: Path):
+def drawn(saved_figures, tmp_path: Path):
     """Draws, and gives the figure's panels and itself."""
-    kept = []
-    save = figures.Figure.savefig
-    monkeypatch.setattr(
-        figures.Figure,
-        "savefig",
-        lambda self, *given, **more: (kept.append(self), save(self, *given, **more)),
-    )
 
     def draw(history, found):
         assert curves.draw(history, found, tmp_path / "curves.png")
         assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
-        return kept[-1]
+        return saved_figures[-1]
 
     return draw
 
