@@ -40,7 +40,10 @@ MAX_BUILT_BYTES = 16 << 20
 _SMALL_INTEGERS = re.compile(rb"(?:K.)+", re.DOTALL)
 _CALL = struct.Struct("<cIcBccIccI")
 _CALL_CODES = (b"r", b"h", b"\x86", b"r", b"R", b"r")
+_BINPUT, _LONG_BINPUT = ord("q"), ord("r")
+_LONGEST_NAME = 2 + 255 + 5  # with its code, length and place in the memo
 _ENCODE = "_codecs.encode"
+_LATIN1 = ("latin1", "latin-1")
 _DTYPE = re.compile(r"[<>|=]?[biuf][1248]")
 _MARK = object()
 _STOP = ord(".")
@@ -83,6 +86,9 @@ class _Pending:
         self.value = value
 
 
+_UNSETTLED = {_Pending, type(_MARK)}
+
+
 class _Latin1Text:
     """A large text that is known to be bytes in disguise: Python 3 writes them so in protocol 2."""
 
@@ -96,7 +102,7 @@ class _Machine:
         self.choose = choose
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
-        self.built = self.integers = self.large = 0
+        self.built = self.counted = self.large = 0
 
     def run(self) -> Any:
         next_operation, operations = self.input.operation, _OPERATIONS
@@ -137,16 +143,19 @@ class _Machine:
 
     def push_built(self, value: Any) -> None:
         """What a constructor made."""
-        self.built += len(value) if isinstance(value, bytes) else 0  # a large text's bytes are its own
-        if self.built > MAX_BUILT_BYTES:
-            raise PickleContentError(f"builds more than {MAX_BUILT_BYTES >> 20} MiB")
+        self.count_built(len(value) if isinstance(value, bytes) else 0)  # a large text's bytes are its own
         self.push(value)
 
-    def push_integers(self, values: bytes) -> None:
-        self.integers += len(values)
-        if self.integers > MAX_OPERATIONS:
+    def count_built(self, size: int) -> None:
+        self.built += size
+        if self.built > MAX_BUILT_BYTES:
+            raise PickleContentError(f"builds more than {MAX_BUILT_BYTES >> 20} MiB")
+
+    def count(self, operations: int) -> None:
+        """Of those done at once, which `run` does not see."""
+        self.counted += operations
+        if self.counted > MAX_OPERATIONS:
             raise self._endless()
-        self.stack.extend(values)
 
     def pop(self) -> Any:
         return _settled(self.stack.pop())
@@ -219,7 +228,7 @@ class _Machine:
 
     def appends(self) -> None:
         items = self.pop_to_mark()
-        _expect(self.stack[-1], list).extend(map(_settled, items))
+        _expect(self.stack[-1], list).extend(_all_settled(items))
 
     def set_item(self) -> None:
         value, key = self.pop(), self.pop()
@@ -286,6 +295,11 @@ def _settled(value: Any) -> Any:
     return value
 
 
+def _all_settled(values: list[Any]) -> list[Any]:
+    """The same, for lists of 50,000 values of which none needs it."""
+    return values if _UNSETTLED.isdisjoint(map(type, values)) else list(map(_settled, values))
+
+
 def _key(value: Any) -> Any:
     return _expect(value, (bytes, str, int))
 
@@ -299,7 +313,7 @@ def _permitted(module: str, name: str) -> _Name:
 
 
 def _encode(text: Any, encoding: Any) -> bytes | bytearray | PickedRows:
-    if encoding not in ("latin1", "latin-1"):
+    if encoding not in _LATIN1:
         raise PickleContentError("a text in an encoding other than latin1")
     return text.content if isinstance(text, _Latin1Text) else _expect(text, str).encode("latin-1")
 
@@ -351,15 +365,35 @@ def _small_integers(machine: _Machine) -> None:
     run = _SMALL_INTEGERS.match(source.buffer, at - 1)
     if run is None:  # the pickle ends here
         raise IndexError
-    machine.push_integers(source.buffer[at : run.end() : 2])
+    values = source.buffer[at : run.end() : 2]
+    machine.count(len(values))
+    machine.stack.extend(values)
     source.at = run.end()
 
 
 def _short_bytes(machine: _Machine) -> None:
-    source = machine.input
-    length = source.buffer[source.at]
-    source.at += 1
-    machine.stack.append(source.take(length))
+    """SHORT_BINSTRING or SHORT_BINBYTES, and all that follow with at most a place in the memo between."""
+    source, memo = machine.input, machine.memo
+    buffer, at = source.buffer, source.at - 1
+    code, last = buffer[at], len(buffer) - _LONGEST_NAME
+    values = []
+    while at < last and buffer[at] == code:
+        start = at + 2
+        at = start + buffer[at + 1]
+        value = buffer[start:at]
+        values.append(value)
+        if buffer[at] == _LONG_BINPUT:
+            memo[int.from_bytes(buffer[at + 1 : at + 5], "little")] = value
+            at += 5
+        elif buffer[at] == _BINPUT:
+            memo[buffer[at + 1]] = value
+            at += 2
+    if values:
+        machine.count(len(values))
+        machine.stack.extend(values)
+        source.at = at
+    else:
+        machine.stack.append(source.take(source.byte()))
 
 
 def _put(machine: _Machine) -> None:
@@ -387,6 +421,7 @@ def _encoded(machine: _Machine) -> bool:
     source, memo = machine.input, machine.memo
     buffer, get_name = source.buffer, source.buffer[source.at - 2 : source.at]
     at = source.at - 2
+    contents = []
     while buffer[at : at + 3] == get_name + b"X" and buffer[at + 4 : at + 7] == b"\0\0\0":
         start = at + 7
         end = start + buffer[at + 3]
@@ -395,17 +430,19 @@ def _encoded(machine: _Machine) -> bool:
         put, text_at, get, encoding_at, pair, put_too, pair_at, call, put_three, content_at = (
             _CALL.unpack_from(buffer, end)
         )
-        if (put, get, pair, put_too, call, put_three) != _CALL_CODES:
+        encoding = memo.get(encoding_at)
+        if (put, get, pair, put_too, call, put_three) != _CALL_CODES or encoding not in _LATIN1:
             break
-        text, encoding = buffer[start:end].decode("utf-8", "surrogatepass"), memo.get(encoding_at)
+        text = buffer[start:end].decode("utf-8", "surrogatepass")
         memo[text_at], memo[pair_at] = text, (text, encoding)
-        memo[content_at] = content = _encode(text, encoding)
-        machine.push_built(content)
+        memo[content_at] = content = text.encode("latin-1")
+        contents.append(content)
         at = end + _CALL.size
-    found = at > source.at
-    if found:
+    if contents:
+        machine.count_built(sum(map(len, contents)))
+        machine.stack.extend(contents)
         source.at = at
-    return found
+    return bool(contents)
 
 
 def _pair(machine: _Machine) -> None:
