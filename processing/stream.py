@@ -6,22 +6,23 @@ let go of Python's lock while they work.
 
 from __future__ import annotations
 
+import gzip
+import io
 import queue
 import threading
-import zlib
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from types import TracebackType
 from typing import Any
 
-from processing.deflate import deflate
+from processing.deflate import GzipFile, deflate
 from processing.job import UnreadableError
 
 OUTPUT_CHUNK = 1 << 20
 QUEUED_CHUNKS = 4
 STOP_SECONDS = 1.0
 GZIP_MAGIC = b"\x1f\x8b"
-GZIP_WBITS = 16 + zlib.MAX_WBITS
+SHOWN_BYTES = 16
 # Five times the full data set, packed or unpacked: what has more is no CIFAR-100 archive but a bomb.
 MAX_ARCHIVE_BYTES = 1 << 30
 
@@ -39,38 +40,60 @@ def gunzip(chunks: Iterable[bytes], name: str) -> Generator[bytes, None, None]:
 
     Raises `CompressedDataError`; `name` is for its message.
     """
-    decoder: Any = None
-    read = unpacked = 0
-    for chunk in filter(None, chunks):
-        if not read and not chunk.startswith(GZIP_MAGIC):
-            raise CompressedDataError(f"{name} is not a gzip file: it starts with {bytes(chunk[:16])!r}")
-        read += len(chunk)
-        data: bytes = chunk
-        while data:
-            if decoder is None:
-                data = data.lstrip(b"\0")  # padding after the last member
-                if not data:
-                    break
-                decoder = deflate.decompressobj(wbits=GZIP_WBITS)
-            try:
-                piece = decoder.decompress(data, OUTPUT_CHUNK)
-            except deflate.error:
-                raise CompressedDataError(f"{name} is damaged near its byte {read - len(data):,}") from None
-            unpacked += len(piece)
-            if unpacked > MAX_ARCHIVE_BYTES:
-                raise CompressedDataError(
-                    f"{name} unpacks to more than {MAX_ARCHIVE_BYTES >> 30} GiB: not a CIFAR-100 archive"
-                )
-            if piece:
+    source = _ChunkFile(chunks)
+    unpacked = 0
+    try:
+        with GzipFile(fileobj=source, mode="rb") as file:
+            while piece := file.read(OUTPUT_CHUNK):
+                unpacked += len(piece)
+                if unpacked > MAX_ARCHIVE_BYTES:
+                    raise CompressedDataError(
+                        f"{name} unpacks to more than {MAX_ARCHIVE_BYTES >> 30} GiB: not a CIFAR-100 archive"
+                    )
                 yield piece
-            if decoder.eof:
-                data, decoder = decoder.unused_data, None
-            else:
-                data = decoder.unconsumed_tail
-    if decoder is not None:
-        raise CompressedDataError(f"{name} is cut short: its compressed data ends after {read:,} bytes")
-    if not read:
+    except (gzip.BadGzipFile, EOFError, deflate.error) as error:
+        raise CompressedDataError(f"{name} {_damage(error, source)}") from None
+    if not source.read_bytes:
         raise CompressedDataError(f"{name} is empty")
+
+
+def _damage(error: Exception, source: _ChunkFile) -> str:
+    if not source.start.startswith(GZIP_MAGIC):
+        return f"is not a gzip file: it starts with {source.start!r}"
+    if isinstance(error, EOFError):
+        return f"is cut short: its compressed data ends after {source.read_bytes:,} bytes"
+    return f"is damaged near its byte {source.read_bytes:,}"
+
+
+class _ChunkFile(io.RawIOBase):
+    """Chunks as the file that a reader of gzip asks for.
+
+    Attributes:
+        read_bytes: how many were read.
+        start: the first of them.
+    """
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        super().__init__()
+        self.read_bytes = 0
+        self.start = b""
+        self._chunks = filter(None, chunks)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        """Fill `target` as far as the chunk at hand goes; 0 at the end."""
+        if not self._rest:
+            self._rest = memoryview(next(self._chunks, b""))
+        part = self._rest[: len(target)]
+        target[: len(part)] = part
+        self._rest = self._rest[len(part) :]
+        self.read_bytes += len(part)
+        if len(self.start) < SHOWN_BYTES:
+            self.start += bytes(part[: SHOWN_BYTES - len(self.start)])
+        return len(part)
 
 
 class Background(Iterator[bytes]):

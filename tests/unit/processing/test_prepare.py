@@ -362,7 +362,7 @@ def test_a_signal_leaves_nothing(archives, tmp_path, name):
     command = [sys.executable, "-m", "processing.prepare", "--source", fifo, "--classes", "apple"]
     job = subprocess.Popen([*command, "--output-dir", output], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     with fifo.open("wb") as pipe:
-        pipe.write(archives["binary"].read_bytes()[:2_000_000])
+        pipe.write(archives["binary"].read_bytes()[:3_500_000])
         pipe.flush()
         until = time.monotonic() + 30
         while not list(output.glob(".staging-*/train/*.png")) and time.monotonic() < until:
