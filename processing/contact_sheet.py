@@ -15,6 +15,8 @@ LINE = 14
 INK = (32, 32, 32)
 PAPER = (255, 255, 255)
 
+Image.preinit()  # Pillow's file formats: else the first `save`, at an archive's end, would import them
+
 
 @dataclass(frozen=True)
 class Tile:

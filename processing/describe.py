@@ -31,12 +31,14 @@ class ChannelStatistics:
         if not len(labels):
             return
         self._images += np.bincount(labels, minlength=len(self._classes))
-        wide = pixels.astype(np.int64).reshape(len(labels), -1, 3)
-        self._pixels += wide.shape[0] * wide.shape[1]
-        sums = wide.sum(axis=1)
+        images, height, width, _ = pixels.shape
+        self._pixels += images * height * width
+        rows = pixels.reshape(images, height, width * 3)  # long ones, which numpy adds many values at a time
+        sums = rows.sum(axis=1, dtype=np.int64).reshape(images, width, 3).sum(axis=1)
         self._sum += sums.sum(axis=0)
-        self._squares += np.einsum("npc,npc->c", wide, wide)
-        brightness = sums @ _LUMA // (1000 * wide.shape[1])
+        squares = np.square(rows, dtype=np.uint16).sum(axis=(0, 1), dtype=np.int64)
+        self._squares += squares.reshape(width, 3).sum(axis=0)
+        brightness = sums @ _LUMA // (1000 * height * width)
         self._brightness += np.bincount(brightness * BRIGHTNESS_BINS // 256, minlength=BRIGHTNESS_BINS)
 
     def summary(self) -> dict[str, Any]:

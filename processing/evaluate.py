@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +24,7 @@ from processing import threshold as thresholds
 from processing.approved import NO_NOTE
 from processing.calibration_picture import calibration_png
 from processing.contact_sheet import Row, Tile, sheet_png
-from processing.job import JobError, run
+from processing.job import JobError, end, run
 from processing.model_package import Answering, ModelError, open_model
 from processing.outputs import write_files
 from processing.transform_output import open_predictions
@@ -296,7 +294,4 @@ def summary(result: Mapping[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    status = run(main)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)  # all is written; torch would take a second to take itself apart
+    end(run(main))

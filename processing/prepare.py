@@ -21,7 +21,7 @@ from processing.cache import ArchiveCache
 from processing.cifar100 import CHANNEL_OF_SPLIT, IMAGE_SIDE, parse_classes
 from processing.fetch import Fetch
 from processing.instances import WHOLE, Share, this_instance
-from processing.job import JobError, UnreadableError, run, shown
+from processing.job import JobError, UnreadableError, end, run, shown
 from processing.layout import (
     IMAGES,
     LARGEST_PRETRAIN_SIDE,
@@ -203,6 +203,8 @@ def _md5(text: str | None) -> str | None:
 
 def main() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
+    # Numpy's threads for products of matrices, of which there are none here, would wait busily for a while.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     options = parse_options()
     statistics = prepare(options)
     for channel, split in statistics["splits"].items():
@@ -213,4 +215,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    end(run(main))

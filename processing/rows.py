@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -101,7 +101,8 @@ def _bytes_of(text: bytearray) -> np.ndarray:
     return np.frombuffer(text.decode("utf-8").encode("latin-1"), np.uint8)
 
 
-def _segments(pieces: Iterable[bytes]) -> Iterable[bytes]:
+def _segments(pieces: Iterable[bytes]) -> Iterator[memoryview]:
     for piece in pieces:
-        for at in range(0, len(piece), SEGMENT):
-            yield piece[at : at + SEGMENT]
+        view = memoryview(piece)
+        for at in range(0, len(view), SEGMENT):
+            yield view[at : at + SEGMENT]
