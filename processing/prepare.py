@@ -8,6 +8,7 @@ The archive is read once, as a stream: download, checksums, gunzip and filter ru
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import re
 import sys
@@ -202,6 +203,7 @@ def _md5(text: str | None) -> str | None:
 
 
 def main() -> None:
+    gc.disable()  # it would look for cycles among 100,000 names, again and again; there are none
     sys.setswitchinterval(SWITCH_SECONDS)
     # Numpy's threads for products of matrices, of which there are none here, would wait busily for a while.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
