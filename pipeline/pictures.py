@@ -13,7 +13,7 @@ from pipeline.registry import NoPackageError, PackageDetails
 if TYPE_CHECKING:
     from pipeline.clients import Clients
 
-OF_EVALUATION = ("worst_mistakes.png", "calibration.png")
+OF_EVALUATION = ("worst_mistakes.png", "confusion_matrix.png", "calibration.png")
 CURVES = "learning_curves.png"
 ALL = (*OF_EVALUATION, CURVES)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 
+from processing import figure
 from processing.metrics import wilson_interval
 
 RIGHT, MODEL = "#666666", "#1f77b4"
@@ -20,19 +20,13 @@ def calibration_png(
     `labels` int [n], `probabilities` float [n, classes]; `evaluation` is evaluation.json's content. None
     without matplotlib.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
+    drawn = figure.blank(11.5, 4.8)
+    if drawn is None:
         return None
-    figure = Figure(figsize=(11.5, 4.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    reliability, coverage = figure.subplots(1, 2)
+    reliability, coverage = drawn.subplots(1, 2)
     _reliability(reliability, evaluation["calibration"], 1 / probabilities.shape[1])
     _coverage(coverage, labels, probabilities, evaluation["recommended_threshold"])
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=120)
-    return buffer.getvalue()
+    return figure.png(drawn)
 
 
 def _reliability(axes: Any, calibration: dict[str, Any], chance: float) -> None:

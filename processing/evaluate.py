@@ -23,6 +23,7 @@ from processing import comparison, metrics, model_quality
 from processing import threshold as thresholds
 from processing.approved import NO_NOTE
 from processing.calibration_picture import calibration_png
+from processing.confusion_picture import confusion_png
 from processing.contact_sheet import Row, Tile, sheet_png
 from processing.job import JobError, end, run
 from processing.model_package import Answering, ModelError, open_model
@@ -268,13 +269,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "worst_mistakes.png": worst_mistakes_png(answers),
         "evaluation.json": (json.dumps(result, indent=2) + "\n").encode(),
     }
-    if picture := calibration_png(answers.labels, answers.probabilities, result):
-        files = {"calibration.png": picture, **files}
-    write_files(given.output_dir, files)
+    drawn = {
+        "calibration.png": calibration_png(answers.labels, answers.probabilities, result),
+        "confusion_matrix.png": confusion_png(np.array(result["confusion_matrix"]), answers.classes),
+    }
+    pictures = {name: picture for name, picture in drawn.items() if picture}
+    write_files(given.output_dir, pictures | files)
     for line in summary(result):
         print(line)
-    if picture is None:
-        print("no picture of the calibration drawn: matplotlib is not installed here")
+    if not pictures:
+        print(f"{' and '.join(drawn)} were not drawn: matplotlib is not installed here")
 
 
 def summary(result: Mapping[str, Any]) -> list[str]:

@@ -51,6 +51,7 @@ def output(**files):
 )
 def test_pictures_that_are_there(clients, now, mistakes, trained, expected):
     expect_object(clients, "e/worst_mistakes.png", mistakes)
+    expect_object(clients, "e/confusion_matrix.png", None)
     expect_object(clients, "e/calibration.png", None)
     expect_object(clients, "job/output/output.tar.gz", trained)
     assert pictures.of_package(clients, details(now)) == expected

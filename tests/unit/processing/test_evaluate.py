@@ -168,6 +168,7 @@ def test_predictions_and_picture(tmp_path, model, data):
     assert colours == {5, 153}  # the two that are wrong
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "calibration.png",
+        "confusion_matrix.png",
         "evaluation.json",
         "predictions.jsonl",
         "worst_mistakes.png",
