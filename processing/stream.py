@@ -70,7 +70,7 @@ class _ChunkFile(io.RawIOBase):
 
     Attributes:
         read_bytes: how many were read.
-        start: the first of them.
+        start: the first of them, 16 at most.
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
@@ -86,13 +86,13 @@ class _ChunkFile(io.RawIOBase):
     def readinto(self, target: Any) -> int:
         """Fill `target` as far as the chunk at hand goes; 0 at the end."""
         if not self._rest:
-            self._rest = memoryview(next(self._chunks, b""))
+            chunk = next(self._chunks, b"")
+            self.start += chunk[: SHOWN_BYTES - len(self.start)]
+            self._rest = memoryview(chunk)
         part = self._rest[: len(target)]
         target[: len(part)] = part
         self._rest = self._rest[len(part) :]
         self.read_bytes += len(part)
-        if len(self.start) < SHOWN_BYTES:
-            self.start += bytes(part[: SHOWN_BYTES - len(self.start)])
         return len(part)
 
 
