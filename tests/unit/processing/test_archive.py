@@ -4,6 +4,7 @@ import gzip
 import io
 import pickle
 import tarfile
+import zlib
 
 import numpy as np
 import pytest
@@ -307,6 +308,15 @@ def test_refuses_members_without_end(make_archive):
         read(make_archive(*((f"f{n}", b"") for n in range(1002))))
 
 
+@pytest.fixture(params=["ISA-L", "zlib"])
+def library(request, monkeypatch):
+    """What unpacks, with and without the `isal` package: each has its own steps and its own errors."""
+    if request.param == "zlib":
+        monkeypatch.setattr(stream, "GzipFile", gzip.GzipFile)
+        monkeypatch.setattr(stream, "deflate", zlib)
+
+
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("version", pack.VERSIONS)
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.9, 0.99999])
 def test_says_that_an_archive_is_cut(archives, tmp_path, version, share):
@@ -326,6 +336,7 @@ def test_says_that_a_tar_is_cut_inside_a_whole_gzip(archives, tmp_path):
         read(path)
 
 
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -348,6 +359,23 @@ def test_says_that_it_is_no_tar(tmp_path):
         read(path)
 
 
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: content[:-5] + b"\0" + content[-4:],  # the checksum
+        lambda content: content + b"more" * 10,
+        lambda content: b"\x1f\x8b\x07" + content[3:],  # another compression
+    ],
+)
+def test_says_that_an_archive_is_damaged(archives, tmp_path, spoil):
+    path = tmp_path / "wrong.tar.gz"
+    path.write_bytes(spoil(archives["binary"].read_bytes()))
+    with pytest.raises(CompressedDataError, match=r"wrong\.tar\.gz is damaged near its byte [\d,]+$"):
+        read(path)
+
+
+@pytest.mark.usefixtures("library")
 def test_reads_a_gzip_of_several_members_with_padding(archives, tmp_path):
     content = gzip.decompress(archives["binary"].read_bytes())
     half = len(content) // 2
