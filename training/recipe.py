@@ -104,8 +104,17 @@ def parser() -> argparse.ArgumentParser:
         for name, changes in PRESETS.items()
         if changes
     )
-    result.add_argument(
+    preset = result.add_mutually_exclusive_group()
+    preset.add_argument(
         "--preset", choices=tuple(PRESETS), default="default", help=f"other defaults ({presets})"
+    )
+    preset.add_argument(
+        "--fast",
+        dest="preset",
+        action="store_const",
+        const="fast",
+        default=argparse.SUPPRESS,
+        help="the same as --preset fast",
     )
     for option in dataclasses.fields(Recipe):
         kind: Any = boolean if option.type is bool else option.type

@@ -22,6 +22,7 @@ def test_every_field_is_an_option_with_help():
 def test_what_is_given_wins_over_the_preset_and_that_over_the_defaults():
     assert parse() == Recipe()
     fast = parse("--preset", "fast")
+    assert parse("--fast") == fast
     assert fast == dataclasses.replace(Recipe(), **PRESETS["fast"])
     assert parse("--preset", "fast", "--epochs", "3") == dataclasses.replace(fast, epochs=3)
     # Even if what is given is the default.
@@ -43,6 +44,7 @@ def test_presets_are_within_their_ranges(preset: str):
         ("--cutout", "1.1"),
         ("--calibration-folds", "1"),
         ("--preset", "slow"),
+        ("--preset", "fast", "--fast"),
         ("--epoch", "3"),
         ("--width", "0"),
     ],
