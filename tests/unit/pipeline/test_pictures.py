@@ -48,6 +48,7 @@ def output(**files):
         (b"m", b"no archive", {"worst_mistakes.png": b"m"}),
         (b"m", output(learning_curves=bytes(5000))[:40], {"worst_mistakes.png": b"m"}),
     ],
+    ids=["both", "no evaluation", "no curves", "no output", "no archive", "cut"],  # not gzip's own time
 )
 def test_pictures_that_are_there(clients, now, mistakes, trained, expected):
     expect_object(clients, "e/worst_mistakes.png", mistakes)
