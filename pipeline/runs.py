@@ -282,7 +282,9 @@ def require_success(execution: Execution, states: list[StepState]) -> None:
         f"{step.name}: {step.reason or 'no reason given'}" for step in states if step.status == "Failed"
     ]
     text = "; ".join(reasons) or execution.reason or "no reason given"
-    raise ExecutionFailedError(f"the execution {execution.id} ended as {execution.status}: {text}")
+    raise ExecutionFailedError(
+        f"the execution {execution.id} ended as {execution.status}: {text}; `scones pipeline logs` shows more"
+    )
 
 
 def _without_pipeline(error: ClientError, settings: Settings) -> Exception:

@@ -139,6 +139,8 @@ class Run:
             self._stop_in("TrainModel", "Epochs=500")
             self.scones("pipeline", "start", "--watch")  # the same again, from the cache: a second version
             self.scones("pipeline", "watch")
+            self.scones("pipeline", "logs", "--follow")
+            self.scones("pipeline", "logs", "--step", "TrainModel")
             newest = self.json("pipeline", "list")[0]["arn"]
             made = clients.connect(self.settings)("sagemaker")
             (prepared,) = (s.made for s in runs.steps(made, newest) if s.name == "PrepareData")

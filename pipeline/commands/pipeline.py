@@ -116,6 +116,35 @@ def _watch(settings: Settings, clients: Clients, arn: str) -> None:
     runs.require_success(*progress.show_execution(changes))
 
 
+@app.command()
+def logs(
+    context: typer.Context,
+    execution: ExecutionArgument = None,
+    step: Annotated[
+        str | None, typer.Option(help="By default the one that failed, else runs, else came last.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait for the step, and go on until it ends.")
+    ] = False,
+) -> None:
+    """Print what a step's job wrote."""
+    settings, clients = connect(context)
+    from pipeline import logs, runs
+
+    sagemaker, arn = clients("sagemaker"), runs.resolve(clients, settings, execution)
+    log = logs.find(sagemaker, arn, step, wait=follow)
+
+    def runs_still() -> bool:
+        return any(each.name == log.step and each.ended is None for each in runs.steps(sagemaker, arn))
+
+    silent = True
+    for line in logs.lines(clients("logs"), log, runs_still if follow else lambda: False):
+        print(line, flush=follow)
+        silent = False
+    if silent:
+        print(f"the job of {log.step}, {log.job}, has written nothing so far", file=sys.stderr)
+
+
 @app.command("list")
 def list_executions(context: typer.Context, as_json: Json = False) -> None:
     """List the newest executions."""

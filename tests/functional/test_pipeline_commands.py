@@ -60,6 +60,23 @@ def test_start_uploads_an_archive_that_is_a_file(scones, tmp_path):
     assert scones("pipeline", "stop", arn).returncode == 0
 
 
+def test_logs_are_followed_to_the_end_of_a_step(scones, tmp_path):
+    assert scones("pipeline", "upsert").returncode == 0
+    path = tmp_path / "page.tar.gz"
+    path.write_text("<!DOCTYPE html>")
+    assert scones("pipeline", "start", "--data", str(path)).returncode == 0
+    followed = scones("pipeline", "logs", "--step", "PrepareData", "--follow")
+    assert followed.returncode == 0, followed.stderr
+    assert "page.tar.gz is not a gzip file" in followed.stdout
+    failed = scones("pipeline", "watch")
+    assert failed.returncode == 1
+    assert "`scones pipeline logs` shows more" in " ".join(failed.stderr.split())
+    assert scones("pipeline", "logs").stdout == followed.stdout  # of the step that failed
+    other = scones("pipeline", "logs", "--step", "TrainModel")
+    assert (other.returncode, other.stdout) == (1, "")
+    assert "has not reached a step TrainModel; it has reached" in " ".join(other.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
