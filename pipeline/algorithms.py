@@ -90,6 +90,8 @@ BUILT_IN_NAMES = frozenset(
         "use_weighted_loss",
     )
 )
+# For small images, then for large: https://docs.aws.amazon.com/sagemaker/latest/dg/IC-Hyperparameter.html
+BUILT_IN_LAYERS = (*("20", "32", "44", "56", "110"), *("18", "34", "50", "101", "152", "200"))
 _GPU = re.compile(r"ml\.(p2|p3|g4dn|g5)\.")
 
 
@@ -106,6 +108,11 @@ def texts(value: Any) -> Any:
         if isinstance(item, bool) or not isinstance(item, (str, int, float)):
             raise ValueError(f"{name}: a text or a number is wanted, not {item!r}")
     return {name: str(item) for name, item in value.items()}
+
+
+def script_name(name: str) -> str:
+    """A hyperparameter as the training script's option has it: settings have underscores, options dashes."""
+    return name.replace("_", "-")
 
 
 def own_inference_image(settings: Settings) -> str:
@@ -135,7 +142,8 @@ def check(settings: Settings) -> None:
     if algorithm == BUILT_IN and (settings.training_image_uri or settings.inference_image_uri):
         raise ValueError(f"training_image_uri and inference_image_uri: {BUILT_IN} has its own; choose custom")
     for name in sorted(settings.hyperparameters):
-        if name in OWN[algorithm] or name.startswith("sagemaker_"):
+        known_as = script_name(name) if algorithm == PYTORCH else name
+        if known_as in OWN[algorithm] or name.startswith("sagemaker_"):
             raise ValueError(f"hyperparameters: {name} comes from the other settings or from the data")
         if algorithm == BUILT_IN and name not in BUILT_IN_NAMES:
             raise ValueError(
@@ -148,6 +156,12 @@ def check(settings: Settings) -> None:
 
 
 def _check_built_in(settings: Settings) -> None:
+    layers = settings.hyperparameters.get("num_layers", "20")
+    if layers not in BUILT_IN_LAYERS:
+        raise ValueError(
+            f"hyperparameters: {BUILT_IN} has no network of {layers} num_layers; "
+            f"it has {', '.join(BUILT_IN_LAYERS)}"
+        )
     if not _GPU.match(settings.training_instance_type):
         raise ValueError(
             f"training_instance_type: {BUILT_IN} trains on the GPUs of P2, P3, G4dn and G5 instances, "
@@ -161,7 +175,7 @@ def _check_built_in(settings: Settings) -> None:
 def _check_recipe(settings: Settings) -> None:
     """What the training script would refuse, before an instance is paid for."""
     try:
-        arguments = [f"--{name}={text}" for name, text in settings.hyperparameters.items()]
+        arguments = [f"--{script_name(name)}={text}" for name, text in settings.hyperparameters.items()]
         recipe.from_namespace(recipe.parser().parse_args(arguments))
     except recipe.HyperparameterError as error:
         raise ValueError(f"hyperparameters: {error}") from None

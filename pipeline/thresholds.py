@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # For a model whose calibration recommends none.
 FALLBACK = 0.8
 NOT_KNOWN = "none"
+# 100 of 1,000 held-out answers: of fewer, one wrong answer less or more decides whether 0.99 is reached.
+LITTLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,11 @@ def of_package(described: dict[str, Any]) -> Threshold:
         return Threshold(
             FALLBACK, f"the default, since no threshold of {name} reached {accuracy} accuracy in its training"
         )
-    kept = f"{float(metadata['threshold_coverage']):.0%}".replace("%", " %")
+    coverage = float(metadata["threshold_coverage"])
+    kept = f"keeps {coverage:.0%}".replace("%", " %")
+    if coverage < LITTLE:
+        kept += ", too little to rely on: train longer, or on more images"
     return Threshold(
         float(metadata["confidence_threshold"]),
-        f"from the calibration of {name} ({accuracy} accuracy on held-out answers, keeps {kept})",
+        f"from the calibration of {name} ({accuracy} accuracy on held-out answers, {kept})",
     )

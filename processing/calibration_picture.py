@@ -98,11 +98,11 @@ def _coverage(axes: Any, labels: np.ndarray, probabilities: np.ndarray, threshol
     if here is not None and here["accuracy"] is not None:
         axes.plot([here["coverage"]], [here["accuracy"]], "o", color=MODEL)
         axes.axvline(
-            here["coverage"], linestyle="--", color=RIGHT, label=f"threshold {threshold['value']:.2f}"
+            here["coverage"], linestyle="--", color=RIGHT, label=f"threshold {threshold['value']:.4g}"
         )
         low = min(low, here["accuracy"])
         title = (
-            f"threshold {threshold['value']:.2f} keeps {here['coverage']:.0%}, of which "
+            f"threshold {threshold['value']:.4g} keeps {here['coverage']:.0%}, of which "
             f"{here['accuracy']:.1%} are right"
         )
     axes.set(

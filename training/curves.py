@@ -14,8 +14,9 @@ else:
 
 # Else it looks like a mistake that validation is the better of the two, as it often is.
 NOTE = (
-    "training: on augmented images, while the weights still change. validation: after the epoch, on images\n"
-    "as they are, by the weights that are kept (their average, unless ema is 0): often the better of the two."
+    "training: on augmented images, with targets blurred by mixing and label smoothing, while the weights\n"
+    "still change. validation: after the epoch, on images as they are, by the weights that are kept (their\n"
+    "average, unless ema is 0). Often the better of the two; the losses are not of the same targets."
 )
 
 
@@ -63,7 +64,7 @@ def _draw_kept(axes: Any, found: Calibration) -> None:
     axes.axhline(found.target, linestyle=":", color="0.3", label=f"target {found.target:g}")
     label = "no threshold reaches it"
     if found.threshold is not None:
-        label = f"confidence {found.threshold:.2f} and above: {found.coverage:.0%} kept"
+        label = f"confidence {found.threshold:.4g} and above: {found.coverage:.0%} kept"
         axes.axvline(found.coverage, linestyle="--", color="0.5", label=label)
     else:
         axes.plot([], [], linestyle="none", label=label)

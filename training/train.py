@@ -41,6 +41,7 @@ class FolderError(Exception):
     """A folder of the job that cannot be written."""
 
 
+CHECKPOINTS = Path("/opt/ml/checkpoints")
 USER_ERRORS = (
     ChannelError,
     recipes.HyperparameterError,
@@ -94,8 +95,8 @@ def parser() -> argparse.ArgumentParser:
         "output-data-dir": ("SM_OUTPUT_DATA_DIR", "/opt/ml/output/data", "where metrics and curves go"),
         "checkpoint-dir": (
             "CHECKPOINT_DIR",
-            "/opt/ml/checkpoints",
-            "where the run's state is kept, if it exists",
+            str(CHECKPOINTS),
+            "where the run's state is kept; the default only if it is there",
         ),
     }
     for name, (variable, default, text) in folders.items():
@@ -169,7 +170,10 @@ def train_beside(
     termination: Termination,
 ) -> int:
     """`worker` is for the cross-validation."""
-    kept = [options.checkpoint_dir] if options.checkpoint_dir.is_dir() else []
+    place = options.checkpoint_dir
+    kept = (
+        [place] if place != CHECKPOINTS or place.is_dir() else []
+    )  # a job that asked for none has no folder
     make_folders(options.model_dir, options.output_data_dir, *kept)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train, validation = read_channels(options, names)

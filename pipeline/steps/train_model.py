@@ -45,7 +45,7 @@ def hyperparameters(context: StepContext) -> dict[str, Any]:
         "width": str(settings.width),
         "augmentation": str(settings.augmentation),
         "seed": str(settings.seed),
-        **{name: _as_json(text) for name, text in settings.hyperparameters.items()},
+        **{algorithms.script_name(name): _as_json(text) for name, text in settings.hyperparameters.items()},
     }
 
 

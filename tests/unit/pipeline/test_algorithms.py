@@ -259,6 +259,11 @@ def test_hyperparameters_over_the_defaults():
             "hyperparameters: num_training_samples comes from the other settings or from the data",
         ),
         ({"hyperparameters": {"sagemaker_program": "x"}}, "sagemaker_program comes from"),
+        (
+            {"algorithm": "image-classification", "hyperparameters": {"num_layers": 57}},
+            "hyperparameters: image-classification has no network of 57 num_layers; it has 20, 32",
+        ),
+        ({"hyperparameters": {"learning_rate": 1}}, "learning_rate comes from the other settings"),
         ({"hyperparameters": {"cutmixx": 0.8}}, "hyperparameters: .*--cutmixx"),
         ({"hyperparameters": {"cutmix": 8}}, "hyperparameters: cutmix must be between 0 and 1, not 8"),
         ({"image_size": 8}, "--image-size: .* greater than or equal to 9"),

@@ -39,7 +39,7 @@ def test_draws(card, shares):
 @pytest.mark.parametrize(
     ("card", "said"),
     [
-        ({"threshold": 0.9, "trained": {"calibration": CALIBRATION}}, ["target 0.99", "threshold 0.90"]),
+        ({"threshold": 0.9, "trained": {"calibration": CALIBRATION}}, ["target 0.99", "threshold 0.9"]),
         ({"threshold": None, "trained": {"calibration": CALIBRATION}}, ["target 0.99"]),
         ({}, []),
     ],

@@ -133,7 +133,6 @@ def test_interrupted_run_goes_on_to_the_same_weights(
 ):
     """48 images in steps of 16, so the signal falls within an epoch and between two."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    (parts / "checkpoints").mkdir(parents=True)
     assert train.main(arguments(channels, whole)) == 0
     with monkeypatch.context() as patch:
         interrupt_after(patch, steps)
@@ -156,7 +155,6 @@ def test_interrupted_cross_validation_goes_on_to_the_same_answers(
 ):
     """Interrupted once before any fold is done, and once after the first of three."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    (parts / "checkpoints").mkdir(parents=True)
     more = ("--calibration-folds", "3")
     assert train.main(arguments(channels, whole, *more)) == 0
     with monkeypatch.context() as patch:
