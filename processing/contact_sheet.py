@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 CELL = 64
 GAP = 4
-LINE = 14
+LINE = 17
+LETTERS = 13  # pixels; at 11 the built-in font draws its spaces too narrow to be seen
 INK = (32, 32, 32)
 PAPER = (255, 255, 255)
 
@@ -39,7 +40,7 @@ def sheet_png(rows: Sequence[Row], cell_width: int = CELL) -> bytes:
     columns = max((len(row.tiles) for row in rows), default=0)
     width = max(columns, 4) * (cell_width + GAP) + GAP
     sheet = Image.new("RGB", (width, sum(_height(row, side) for row in rows) + GAP), PAPER)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(LETTERS)
     top = GAP
     for row in rows:
         draw.text((GAP, top), row.title, INK, font)

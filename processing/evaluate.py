@@ -33,7 +33,7 @@ from processing.transform_output import open_predictions
 LABELS = 10**9  # more than any model has classes: what is above it is not a label
 MISTAKES_SHOWN = 24
 MISTAKES_A_ROW = 6
-MISTAKE_WIDTH = 132
+MISTAKE_WIDTH = 196
 
 
 class ChannelError(JobError):
@@ -238,7 +238,7 @@ def _tile(answers: Answers, row: int) -> Tile:
     with Image.open(io.BytesIO(example.png)) as image:
         pixels = np.asarray(image.convert("RGB"))
     said = f"said {answers.classes[predicted]} {answers.probabilities[row, predicted]:.2f}"
-    return Tile(pixels, (f"is {answers.classes[example.label]}", said))
+    return Tile(pixels, (f"is {answers.classes[example.label]}", said, example.file))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -164,7 +164,7 @@ def test_predictions_and_picture(tmp_path, model, data):
         "probabilities": [1 - 5 / 255, 5 / 255],
     }
     with Image.open(tmp_path / "out" / "worst_mistakes.png") as picture:
-        colours = {picture.getpixel((4 + 30 + n * 136, 4 + 14 + 30))[0] for n in range(2)}
+        colours = {picture.getpixel((4 + 30 + n * 200, 4 + 17 + 30))[0] for n in range(2)}
     assert colours == {5, 153}  # the two that are wrong
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "calibration.png",
