@@ -16,6 +16,7 @@ from workflows import ClientFactory
 
 WAIT_SECONDS = 1000  # more than the tasks take with all their attempts; a person takes longer
 REVIEW_STATE = "WaitForReview"
+ANSWERS = ("ThresholdNotMet", "ReviewRejected")  # executions that fail with these have one all the same
 POLL_SECONDS = (0.05, 2.0)  # between two looks at what still runs: at first, and at most
 
 
@@ -48,6 +49,11 @@ class InferenceResult:
     predicted: str | None
     confidence: float | None
     outcome: str
+
+    @property
+    def failed(self) -> bool:
+        """Ended without an answer; that the model is not sure, or that a person refused it, is one."""
+        return self.status in ("FAILED", "TIMED_OUT", "ABORTED") and self.outcome not in ANSWERS
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -206,6 +206,7 @@ def _shown(settings: Settings, path: Path | None, as_json: bool) -> Iterator[Cal
                 if tested.get("images")
                 else f"{record.package} is in service in {record.environment} and answers"
             )
+            print("`scones workflow deploy` brings its threshold into the workflow", file=sys.stderr)
 
     try:
         yield run

@@ -57,7 +57,10 @@ def run(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Send images through the workflow and say what came of each."""
+    """Send images through the workflow and say what came of each.
+
+    Ends with exit code 1 when one of them came to no answer.
+    """
     settings, clients = connect(context)
     from pipeline import console, inference, progress
     from workflows import run
@@ -81,7 +84,15 @@ def run(
     if not as_json:
         outcomes = Counter(result.outcome for result in results)
         total = ", ".join(f"{number:,} {outcome}" for outcome, number in outcomes.most_common())
-        print(f"{len(results):,} images: {total}", file=sys.stderr)  # the rows are for other programs too
+        number = "1 image" if len(results) == 1 else f"{len(results):,} images"
+        print(f"{number}: {total}", file=sys.stderr)  # the rows are for other programs too
+        if "EndpointNotFound" in outcomes:
+            print(
+                "the workflow's endpoint is gone: `scones workflow deploy` has it ask the one in service",
+                file=sys.stderr,
+            )
+    if any(result.failed for result in results):
+        raise typer.Exit(1)
 
 
 COLUMNS = ("s3_key", "status", "predicted", "confidence", "outcome")

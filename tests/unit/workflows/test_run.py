@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.run import _highest, execution_name
+from workflows.run import InferenceResult, _highest, execution_name
 
 
 @given(key=st.text())
@@ -26,3 +26,19 @@ def test_a_name_says_which_image_it_is_for():
 )
 def test_the_prediction_is_the_most_probable_class(inferences, expected):
     assert _highest(inferences, ["a", "b"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "failed"),
+    [
+        ("SUCCEEDED", "ImageClassified", False),
+        ("RUNNING", "WaitForReview", False),
+        ("FAILED", "ThresholdNotMet", False),
+        ("FAILED", "ReviewRejected", False),
+        ("FAILED", "EndpointNotFound", True),
+        ("TIMED_OUT", "TIMED_OUT", True),
+        ("ABORTED", "ABORTED", True),
+    ],
+)
+def test_what_came_to_no_answer(status, outcome, failed):
+    assert InferenceResult("k", status, None, None, outcome).failed == failed
