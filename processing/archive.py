@@ -8,7 +8,7 @@ https://www.cs.toronto.edu/~kriz/cifar.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import PurePosixPath
@@ -57,6 +57,13 @@ class Records:
         """Those that a bool [n] chooses."""
         names = None if self.names is None else list(compress(self.names, chosen))
         return Records(self.split, self.numbers[chosen], self.labels[chosen], self.pixels[chosen], names)
+
+    def parts(self, count: int) -> Iterator[Records]:
+        """The same, at most `count` at a time."""
+        for start in range(0, len(self.labels), count):
+            part = slice(start, start + count)
+            names = None if self.names is None else self.names[part]
+            yield Records(self.split, self.numbers[part], self.labels[part], self.pixels[part], names)
 
 
 Take = Callable[[Records], None]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from processing.contact_sheet import Row, Tile
+from processing.contact_sheet import Row, Tile, small
 from processing.describe import ChannelStatistics
 from processing.images import LabelledImage
 from processing.instances import WHOLE, Share
@@ -63,7 +63,7 @@ class ChannelWriter:
             self._write(image)
             self._lines.append(image.manifest_line())
             if len(self._samples[label]) < SAMPLES_A_CLASS:
-                self._samples[label].append(pixels[row])
+                self._samples[label].append(small(pixels[row]))
 
     def _write(self, image: LabelledImage) -> None:
         mine = self._share.has(image.file)

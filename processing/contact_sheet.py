@@ -27,6 +27,13 @@ class Tile:
     caption: Sequence[str] = ()
 
 
+def small(pixels: np.ndarray) -> np.ndarray:
+    """A copy to keep for a sheet, uint8 [height, width, 3]: no larger than a cell."""
+    scale = CELL / max(CELL, *pixels.shape[:2])
+    height, width = (max(round(side * scale), 1) for side in pixels.shape[:2])
+    return np.array(Image.fromarray(pixels).resize((width, height)) if scale < 1 else pixels)
+
+
 @dataclass(frozen=True)
 class Row:
     title: str

@@ -63,7 +63,9 @@ def read_through_cuts(
         except TransferError as error:
             failures += 1
             if failures == ATTEMPTS:
-                raise SourceError(f"gave up at byte {position:,} after {failures} tries: {error}") from None
+                raise SourceError(
+                    f"{source.uri}: gave up at byte {position:,} after {failures} tries: {error}"
+                ) from None
             pause = FIRST_WAIT_SECONDS * 2 ** (failures - 1) * random.uniform(0.5, 1.5)  # noqa: S311
             going_on = f"going on from byte {position:,} in {pause:.1f} s"
             print(f"{shown(str(error))}; {going_on}", file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from io import FileIO
 from pathlib import Path
 
 from processing.cache import ArchiveCache, Partial
@@ -102,7 +103,7 @@ class Fetch:
     def _read_file(self, path: Path, label: str) -> Iterator[bytes]:
         with path.open("rb", buffering=0) as file:
             self._meter = Meter(label, path.stat().st_size)
-            while chunk := file.read(CHUNK_BYTES):
+            while chunk := _read(file, path):
                 yield chunk
 
     def _metered(self, chunks: Iterator[bytes], download: Download) -> Iterator[bytes]:
@@ -153,6 +154,14 @@ class Fetch:
         for chunk in itertools.chain([first], chunks):
             partial.file.write(chunk)
             yield chunk
+
+
+def _read(file: FileIO, path: Path) -> bytes:
+    try:
+        return file.read(CHUNK_BYTES)
+    except OSError as error:
+        error.filename = str(path)  # a failed read knows none
+        raise
 
 
 def _unchanged(source: RemoteSource, version: str) -> bool:

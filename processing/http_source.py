@@ -58,12 +58,18 @@ class HttpSource:
 class _HttpStream:
     def __init__(self, answer: http.client.HTTPResponse) -> None:
         self._answer = answer
+        self._cut: TransferError | None = None
 
     def read(self, size: int, /) -> bytes:
+        if self._cut:
+            raise self._cut
         try:
             return self._answer.read(size)
         except (OSError, http.client.HTTPException) as error:
-            raise TransferError(f"{type(error).__name__}: {error}") from None
+            self._cut = TransferError(f"{type(error).__name__}: {error}")
+            if isinstance(error, http.client.IncompleteRead) and error.partial:
+                return error.partial
+            raise self._cut from None
 
     def close(self) -> None:
         self._answer.close()

@@ -45,6 +45,9 @@ def run(main: Callable[[], None]) -> int:
     SIGTERM, which SageMaker sends to stop a job, unwinds like Ctrl-C, so that temporary files go.
     """
     signal.signal(signal.SIGTERM, _unwind)
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by who started the job
+            setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process
     try:
         main()
         sys.stdout.flush()
@@ -63,6 +66,8 @@ def run(main: Callable[[], None]) -> int:
 def describe_os_error(error: OSError) -> str:
     """What the operating system refused, and for which file."""
     what = error.strerror or str(error) or type(error).__name__
+    if error.filename is None and error.errno in (*FULL, errno.EPIPE):  # all others are named, by `name_full`
+        return f"standard output: {what}"
     return f"{error.filename}: {what}" if error.filename else what
 
 

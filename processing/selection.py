@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from processing.prepare import Options
 
 
+PIXELS_AT_ONCE = 1 << 20  # of resized images
+
+
 class MissingClassError(JobError):
     """A readable archive that lacks what was asked for."""
 
@@ -42,13 +45,15 @@ def write_selection(file: ForwardFile, fetch: Fetch, options: Options, folder: P
     writers = _writers(options, folder)
     labels = _label_of_fine(options.classes)
     others = OtherClasses()
+    width, height = options.image_size
+    at_once = max(1, PIXELS_AT_ONCE // (width * height))
 
     def take(read: Records) -> None:
         chosen = labels[read.labels] >= 0
-        records = read.where(chosen)
-        writers[records.split].add(
-            records.numbers, labels[records.labels], _resized(records, options), records.names
-        )
+        for records in read.where(chosen).parts(at_once):
+            writers[records.split].add(
+                records.numbers, labels[records.labels], _resized(records, options), records.names
+            )
         if options.pretrain and read.split == "train":
             rest = read.where(~chosen)
             others.add(rest.labels, _resized(rest, options))

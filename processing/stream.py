@@ -51,7 +51,12 @@ def gunzip(chunks: Iterable[bytes], name: str) -> Generator[bytes, None, None]:
                         f"{name} unpacks to more than {MAX_ARCHIVE_BYTES >> 30} GiB: not a CIFAR-100 archive"
                     )
                 yield piece
-    except (gzip.BadGzipFile, EOFError, deflate.error) as error:
+    except (
+        gzip.BadGzipFile,
+        EOFError,
+        deflate.error,
+        OverflowError,
+    ) as error:  # the last of an endless header
         raise CompressedDataError(f"{name} {_damage(error, source)}") from None
     if not source.read_bytes:
         raise CompressedDataError(f"{name} is empty")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -16,8 +17,16 @@ else:
     from model import MAXIMUM_SIDE, MINIMUM_SIDE
 
 
+# Of the pretrain channel; the network has an output for each.
+MOST_OTHER_CLASSES = 10_000
+
+
 class ChannelError(Exception):
     """A channel that cannot be trained on; the message says which file or line, and what to do."""
+
+
+# Of the pretrain channel; the network has an output for each.
+MOST_OTHER_CLASSES = 10_000
 
 
 @dataclass(frozen=True)
@@ -125,17 +134,22 @@ def read_arrays(folder: Path, size: tuple[int, int]) -> Channel:
             raise ChannelError(
                 f"{folder / name} is missing: is it the channel that processing.prepare --pretrain wrote?"
             ) from None
-        except BAD_HEADER as error:
+        except (*BAD_HEADER, BadZipFile) as error:
             raise ChannelError(f"{folder / name} is no readable .npy file: {error}") from None
     images, labels = arrays
+    if not all(isinstance(array, np.ndarray) for array in arrays) or labels.ndim != 1:
+        raise ChannelError(f"{folder} holds no arrays, or labels that are no row of numbers")
     expected = (len(labels), size[1], size[0], 3)
     if images.dtype != np.uint8 or images.shape != expected or labels.dtype.kind not in "iu":
         raise ChannelError(
             f"{folder} holds images {images.dtype} {list(images.shape)} for labels {labels.dtype} "
             f"{list(labels.shape)}; uint8 {list(expected)} is expected, of the train channel's size"
         )
-    if not len(labels) or labels.min() < 0:
-        raise ChannelError(f"{folder} holds no images, or a label under 0: nothing to pretrain on")
+    if not len(labels) or labels.min() < 0 or labels.max() >= MOST_OTHER_CLASSES:
+        raise ChannelError(
+            f"{folder} holds no images, or a label outside 0 to {MOST_OTHER_CLASSES - 1:,}: nothing to "
+            "pretrain on"
+        )
     return Channel(
         torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels.astype(np.int64))
     )

@@ -40,7 +40,10 @@ def upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
     except (*BAD_IMAGE, TypeError, LookupError, ArithmeticError):
-        image.load()  # where it is the pixels that are damaged, this says so
+        try:
+            image.load()  # where it is the pixels that are damaged, this says so
+        except TypeError:  # as Pillow's decoders do when they are begun twice
+            raise ValueError("its pixels are damaged") from None
         return image
 
 

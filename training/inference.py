@@ -34,6 +34,7 @@ IMAGE_TYPES = ("image/png", "image/jpeg", "application/x-image")
 ARRAY_TYPE = "application/x-npy"
 # Far more than a classifier of small images needs; decoding is refused above it, before it costs memory.
 MAX_PIXELS = int(os.environ.get("MAX_IMAGE_PIXELS", 50_000_000))
+MAX_SIDE = 32_768  # a line of millions of pixels takes many seconds to resize
 MAX_IMAGES = 1024
 # Of the network's input, in one pass: 256 images of 32 x 32. More would only cost more memory.
 PIXELS_AT_ONCE = 256 * 32 * 32
@@ -113,9 +114,10 @@ def decode_image(body: bytes) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(body), formats=("PNG", "JPEG")) as image:
             # The header is read, the pixels are not: a small body can claim gigabytes of them.
-            if image.width * image.height > MAX_PIXELS:
+            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
                 raise ImageError(
-                    f"the image has {image.width} x {image.height} pixels; at most {MAX_PIXELS} are taken"
+                    f"the image has {image.width} x {image.height} pixels; at most {MAX_PIXELS} are taken, "
+                    f"and {MAX_SIDE} a side"
                 )
             return np.asarray(rgb(image))
     except UnidentifiedImageError:

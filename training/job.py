@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import platform
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -165,7 +164,7 @@ def copy_serving_code(model_dir: Path) -> Path:
     code = model_dir / "code"
     code.mkdir(exist_ok=True)
     for name in SERVING_CODE:
-        shutil.copyfile(Path(__file__).with_name(name), code / name)
+        (code / name).write_bytes(Path(__file__).with_name(name).read_bytes())
     return code
 
 

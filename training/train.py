@@ -12,7 +12,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -213,7 +213,10 @@ def write_failure(message: str) -> None:
     """`/opt/ml/output/failure`: what SageMaker shows as the job's failure reason (1,024 characters of it)."""
     folder = Path(os.environ.get("SM_OUTPUT_DIR", "/opt/ml/output"))
     if folder.is_dir():
-        (folder / "failure").write_text(message[:1024], encoding="utf-8")
+        try:
+            (folder / "failure").write_bytes(message[:1024].encode(errors="backslashreplace"))
+        except OSError as error:
+            print(f"warning: the failure file was not written: {error}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -233,7 +236,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by who started the job
+            setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError):  # nobody reads it
+        sys.stdout.flush()
     os._exit(code)  # all is written; torch would take a second to take itself apart

@@ -366,6 +366,7 @@ def test_says_that_it_is_no_tar(tmp_path):
         lambda content: content[:-5] + b"\0" + content[-4:],  # the checksum
         lambda content: content + b"more" * 10,
         lambda content: b"\x1f\x8b\x07" + content[3:],  # another compression
+        lambda content: content[:-5000] + b"\x1f\x8b\x08\x08" + content[:60] * 10_000,  # a name without end
     ],
 )
 def test_says_that_an_archive_is_damaged(archives, tmp_path, spoil):

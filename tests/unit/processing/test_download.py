@@ -31,6 +31,7 @@ class Behaviour:
     etag: str | None = '"v1"'
     ranges: bool = True
     sends_size: bool = True
+    chunked: bool = False  # in chunks of 100,000 bytes, whose last ends the body
     cuts: list[int] = field(default_factory=list)  # bytes of an answer's body before it breaks off
     failures: list[int] = field(default_factory=list)  # statuses
     requests: list[dict] = field(default_factory=list)
@@ -57,7 +58,11 @@ class Handler(BaseHTTPRequestHandler):
         start = self.start(behaviour)
         body = behaviour.content[start:]
         self.send_response(206 if start else 200)
-        if behaviour.sends_size:
+        if behaviour.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+            parts = [body[at : at + 100_000] for at in range(0, len(body), 100_000)]
+            body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in [*parts, b""])
+        elif behaviour.sends_size:
             self.send_header("Content-Length", str(len(body)))
         if start:
             size = len(behaviour.content)
@@ -116,6 +121,16 @@ def test_goes_on_where_it_was_cut(server, capsys):
     assert "the connection ended after 300,000 of 1,024,000 bytes" in capsys.readouterr().err
 
 
+def test_what_came_of_a_body_in_chunks_is_kept_and_its_end_is_not_taken_for_the_archives(server, monkeypatch):
+    monkeypatch.setattr(download, "CHUNK_BYTES", 1 << 20)  # so that it is cut within what is read at once
+    server.behaviour.chunked = True
+    server.behaviour.cuts = [250_000]
+    assert receive(server) == CONTENT
+    first, second = (request.get("range") for request in server.behaviour.requests)
+    assert first is None
+    assert 200_000 <= int(second.removeprefix("bytes=").rstrip("-")) < 250_000
+
+
 def test_skips_what_a_server_without_ranges_sends_again(server):
     server.behaviour.ranges = False
     server.behaviour.cuts = [300_000, 305_001]
@@ -154,7 +169,7 @@ def test_waits_longer_each_time(server):
 
 def test_gives_up_after_some_tries(server):
     server.behaviour.failures = [503] * download.ATTEMPTS
-    with pytest.raises(SourceError, match=r"gave up at byte 0 after 6 tries: http://.* answered 503"):
+    with pytest.raises(SourceError, match=r"http://.*: gave up at byte 0 after 6 tries: .* answered 503"):
         receive(server)
 
 

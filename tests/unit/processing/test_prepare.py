@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from processing import cifar100, job, pack
+from processing import cifar100, images, job, pack, selection
 from processing.contact_sheet import Row, Tile, sheet_png
 from processing.job import JobError
 from processing.outputs import OutputError
@@ -227,6 +227,50 @@ def test_unpacking_begins_before_the_heavy_imports():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert completed.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_job_whose_output_nobody_wants_ends_well(archives, tmp_path, closed):
+    command = f"{sys.executable} -m processing.prepare --source {archives['python']} --classes apple"
+    shell = f"{command} --output-dir {tmp_path / 'out'} {closed}"
+    assert subprocess.run(shell, shell=True, cwd=ROOT).returncode == 0
+    assert (tmp_path / "out" / "statistics" / "statistics.json").exists()
+
+
+def test_standard_output_that_takes_no_more_is_told(archives, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "processing.prepare",
+        "--source",
+        archives["python"],
+        "--classes",
+        "apple",
+    ]
+    with open("/dev/full", "w") as full:
+        completed = subprocess.run(
+            [*command, "--output-dir", tmp_path / "out"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert completed.returncode == 1
+    assert completed.stderr.splitlines()[-1] == "error: standard output: No space left on device"
+
+
+@pytest.mark.parametrize("version", pack.VERSIONS)
+def test_large_images_are_made_a_few_at_a_time_and_are_the_same(archives, tmp_path, monkeypatch, version):
+    """A batch of records at 1024 pixels would be gigabytes."""
+    asked = []
+    resize = images.resize
+    monkeypatch.setattr(images, "resize", lambda some, *size: asked.append(len(some)) or resize(some, *size))
+    for name, pixels in (("many", 1 << 30), ("few", 3 * 40 * 40)):
+        monkeypatch.setattr(selection, "PIXELS_AT_ONCE", pixels)
+        prepare(Options(str(archives[version]), ("apple", "bicycle"), tmp_path / name, (40, 40)))
+    assert max(asked) > 3
+    assert max(asked[-20:]) == 3
+    assert tree(tmp_path / "few") == tree(tmp_path / "many")
 
 
 # -- how it fails ------------------------------------------------------------------------------------------

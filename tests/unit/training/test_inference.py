@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -163,12 +164,24 @@ def test_many_small_images_for_a_large_network_are_asked_in_parts(tmp_path: Path
 PNG = encoded(Image.fromarray(pixels(1)[0]))
 
 
+def interlaced(content: bytes) -> bytes:
+    """A PNG of 32 x 32 pixels in Adam7's order, which Pillow does not write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 1)
+    pixels = chunk(b"IDAT", zlib.compress(content))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
+
+
 @pytest.mark.parametrize(
     ("body", "content_type", "says"),
     [
         (b"", "image/png", "no readable PNG or JPEG"),
         (b"hello", "image/jpeg", "no readable PNG or JPEG"),
         (PNG[:100], "image/png", "no readable PNG or JPEG"),
+        (interlaced(b""), "image/png", "no readable PNG or JPEG"),
         (PNG[:-20].replace(b"IDAT", b"IDAX"), "application/x-image", "no readable PNG or JPEG"),
         (encoded(Image.new("RGB", (8, 8)), "GIF"), "image/png", "no readable PNG or JPEG"),
         (PNG, "text/csv", "content type 'text/csv' is not taken"),
@@ -194,7 +207,7 @@ def test_pickled_array_is_refused():
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("size", [(10_000, 9_000), (16_000, 12_000)])
+@pytest.mark.parametrize("size", [(10_000, 9_000), (16_000, 12_000), (1, 1_000_000)])
 def test_too_large_is_refused_before_it_is_decoded(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
     """Small bodies that would need hundreds of megabytes and more; decoding is Pillow's `load`."""
     body = encoded(Image.new("1", size))

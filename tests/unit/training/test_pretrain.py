@@ -112,6 +112,11 @@ def header_that_is_no_python(folder: Path) -> None:
     (folder / "images.npy").write_bytes(content.replace(b"{'descr'", b"(" * 8))
 
 
+def several_arrays(folder: Path) -> None:
+    np.savez(folder / "images.npz", x=np.zeros(3))
+    (folder / "images.npz").replace(folder / "images.npy")
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -122,7 +127,16 @@ def header_that_is_no_python(folder: Path) -> None:
         ),
         (header_that_is_no_python, "images.npy is no readable .npy file"),
         (lambda folder: np.save(folder / "labels.npy", np.zeros(3, np.int64)), "is expected"),
-        (lambda folder: np.save(folder / "labels.npy", np.full(40, -1)), "a label under 0"),
+        (lambda folder: np.save(folder / "labels.npy", np.full(40, -1)), "a label outside 0 to 9,999"),
+        (lambda folder: np.save(folder / "labels.npy", np.full(40, 10**7)), "a label outside 0 to 9,999"),
+        (lambda folder: np.save(folder / "labels.npy", np.full(40, 2**64 - 1, np.uint64)), "a label outside"),
+        (lambda folder: np.save(folder / "labels.npy", np.zeros((40, 1), np.int64)), "no row of numbers"),
+        (lambda folder: np.save(folder / "labels.npy", np.int64(3)), "no row of numbers"),
+        (several_arrays, "holds no arrays"),
+        (
+            lambda folder: (folder / "images.npy").write_bytes(b"PK\3\4"),
+            "images.npy is no readable .npy file",
+        ),
         (
             lambda folder: np.save(folder / "images.npy", np.zeros((40, 8, 8, 3), np.uint8)),
             "train channel's size",
