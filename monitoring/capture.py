@@ -103,8 +103,17 @@ class Captures:
 
     def without(self, inference_ids: Sequence[str]) -> Captures:
         """The same without the records of these inference ids, such as those of a smoke test."""
-        kept = self.table[~self.table["inference_id"].isin(list(inference_ids))].reset_index(drop=True)
-        return Captures(kept, self.files, self.malformed, self.classes)
+        return self._kept(~self.table["inference_id"].isin(list(inference_ids)))
+
+    def since(self, moment: datetime) -> Captures:
+        """The same without the records before `moment`, which knows its time zone.
+
+        SageMaker writes whole seconds: what is of the same second counts as later.
+        """
+        return self._kept(self.table["time"] >= pd.Timestamp(moment).floor("s"))
+
+    def _kept(self, rows: pd.Series[bool]) -> Captures:
+        return Captures(self.table[rows].reset_index(drop=True), self.files, self.malformed, self.classes)
 
 
 def read_captures(source: str | Path, *, s3: Any = None, classes: Sequence[str] | None = None) -> Captures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,27 @@ if TYPE_CHECKING:
 OUR_REQUESTS = (predictions.SMOKE_TEST, predictions.PROBE, predictions.EXPLANATION)
 
 
-def captures(clients: Clients, settings: Settings, endpoint: str) -> Captures:
-    """The endpoint's records without our own.
+def captures(clients: Clients, settings: Settings, endpoint: str, since: datetime | None = None) -> Captures:
+    """The endpoint's records without our own, from `since` on.
+
+    By default from the making of its config on: what was answered before came from another package, whose
+    threshold and training data were others. After a rollback the config is an older one, and the records
+    of the package that was left are among them.
 
     Raises:
         CaptureError: none has been captured yet.
     """
-    classes = predictions.deployed_classes(clients("sagemaker"), endpoint) or settings.classes
+    sagemaker = clients("sagemaker")
+    classes = predictions.deployed_classes(sagemaker, endpoint) or settings.classes
     place = f"{endpoints.capture_uri(settings)}/{endpoint}/"
-    return read_captures(place, s3=clients("s3"), classes=classes).without(OUR_REQUESTS)
+    found = read_captures(place, s3=clients("s3"), classes=classes).without(OUR_REQUESTS)
+    kept = found.since(since or predictions.deployed_at(sagemaker, endpoint))
+    if len(found.table) and not len(kept.table):
+        raise CaptureError(
+            f"none of the {len(found.table):,} records of {endpoint} is of the package that it serves now; "
+            "--since takes earlier ones"
+        )
+    return kept
 
 
 def wait_for_captures(

@@ -6,6 +6,7 @@ import io
 import json
 import random
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -123,6 +124,17 @@ def deployed_classes(sagemaker: Any, name: str) -> tuple[str, ...] | None:
     """The classes in the metadata of the package behind the endpoint; None if it is not made from one."""
     package = deployed_package(sagemaker, name) or {}
     return tuple(package.get("CustomerMetadataProperties", {}).get("classes", "").split()) or None
+
+
+def deployed_at(sagemaker: Any, name: str) -> datetime:
+    """When what the endpoint serves was configured; some minutes later it answered.
+
+    Raises:
+        NoEndpointError: no endpoint has this name.
+    """
+    config = describe(sagemaker, name)["EndpointConfigName"]
+    made: datetime = sagemaker.describe_endpoint_config(EndpointConfigName=config)["CreationTime"]
+    return made
 
 
 def deployed_package(sagemaker: Any, name: str) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,13 @@ def report(
     out: Annotated[Path, typer.Option(help="The picture; its numbers go beside it.")] = Path(
         "out/monitoring.png"
     ),
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
+            help="In UTC; since the endpoint has served its package if left out.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Draw the captured records in one picture, beside the training data."""
@@ -32,7 +40,8 @@ def report(
     from pipeline import console, endpoints, monitor
 
     name = endpoint or endpoints.newest(clients("sagemaker"), settings)
-    written = monitor.report(clients, settings, name, monitor.captures(clients, settings, name), out)
+    found = monitor.captures(clients, settings, name, since.replace(tzinfo=UTC) if since else None)
+    written = monitor.report(clients, settings, name, found, out)
     if as_json:
         console.print_json(asdict(written))
         return
