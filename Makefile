@@ -12,6 +12,7 @@ help:  ## this list
 # modules some 4,000 are ever imported, and Python compiles those when they are. What jobs import is compiled here:
 # in their containers it would be anew each time, since nothing that they write there stays.
 $(VENV)/.installed: setup.py
+	@echo "installing into $(VENV): two to three minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "pip>=24"
 	$(BIN)/pip install --disable-pip-version-check --progress-bar off --quiet --no-compile -e ".[dev]"
