@@ -45,10 +45,11 @@ class Epoch:
     validation_accuracy: float
     seconds: float
 
-    def line(self) -> str:
-        """The log line that the training job's metric definitions read."""
+    def line(self, epochs: int) -> str:
+        """The log line that the training job's metric definitions read; of `epochs` in all."""
         return (
-            f"epoch={self.epoch} train:loss={self.train_loss:.4f}; train:accuracy={self.train_accuracy:.4f}; "
+            f"epoch={self.epoch} of {epochs} train:loss={self.train_loss:.4f}; "
+            f"train:accuracy={self.train_accuracy:.4f}; "
             f"validation:loss={self.validation_loss:.4f}; "
             f"validation:accuracy={self.validation_accuracy:.4f}; seconds={self.seconds:.2f}"
         )

@@ -94,7 +94,7 @@ class Job:
                 epoch = self.run.epoch(self.interrupted)
                 if epoch is None:
                     return False
-                self.log(epoch.line())
+                self.log(epoch.line(self.recipe.epochs))
                 self._take(wait=False)
                 self.keep()
             if self.run.trainer.epoch < self.recipe.epochs:

@@ -59,7 +59,8 @@ def test_the_notebook_runs_to_its_end(aws, tmp_path):
     (looked_at,) = (cell for cell in notebook.cells if "reviews.open()" in cell.source)
     waited = sum("image/png" in output.get("data", {}) for output in looked_at.outputs)
     assert waited >= 1
-    assert len(pictures) == 5 + waited  # samples, confusion, one image, its explanation, monitoring
+    # samples, four of the model, one image, its explanation, monitoring
+    assert len(pictures) == 8 + waited
     assert "ReviewRejected" in str(notebook)
     table = next(output["data"]["text/plain"] for output in outputs if "outcome" in str(output.get("data")))
     assert table.count("blend-") >= 1
