@@ -209,7 +209,9 @@ def _drain(opener: Callable, archive: str) -> None:
 
 def prepare(archive: str, output: str) -> Callable[[], None]:
     from processing.prepare import main as prepare_main
+    from processing.prepare import set_up_process
 
+    set_up_process()
     sys.argv[1:] = ["--source", archive, "--classes", CLASSES, "--output-dir", f"{output}/out"]
     return prepare_main
 
