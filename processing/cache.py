@@ -143,6 +143,8 @@ def _locked(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
             if path.suffix:
                 path.unlink(missing_ok=True)
                 path.with_name(path.name + ".json").unlink(missing_ok=True)
+            elif not os.fstat(file.fileno()).st_size:  # nothing came
+                path.unlink(missing_ok=True)
 
 
 def _lock(file: IO[bytes], path: Path) -> bool:

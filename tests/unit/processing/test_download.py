@@ -488,3 +488,10 @@ def test_notes_of_the_cache_survive_nonsense(server, cache):
         path.write_text(json.dumps(["nonsense"]))
     assert fetched(server, cache) == CONTENT
     assert [path.name for path in (cache.folder / "archives").iterdir()] == [f"sha256-{SHA256}"]
+
+
+def test_a_download_of_which_nothing_came_leaves_nothing(server, tmp_path):
+    server.behaviour.failures = [404]
+    with pytest.raises(SourceError, match="answered 404"):
+        list(Fetch(HttpSource(server.url), None, ArchiveCache(tmp_path)).chunks())
+    assert list(tmp_path.rglob("partial/*")) == []
