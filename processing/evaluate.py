@@ -69,7 +69,7 @@ def read_channel(folder: Path) -> list[Example]:
     if len(lists) != 1:
         raise ChannelError(f'"{folder}" must hold one .lst file and holds {len(lists)}')
     try:
-        lines = lists[0].read_text(encoding="utf-8").splitlines()
+        lines = lists[0].read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise ChannelError(f"{lists[0]} is no text in UTF-8") from None
     examples = []

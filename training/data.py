@@ -46,7 +46,7 @@ class Channel:
 def read_list(path: Path, classes: int) -> list[tuple[int, str]]:
     """(label, file name) of each line of a `.lst` file: tab-separated `index`, `label`, `file name`."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (UnicodeDecodeError, IsADirectoryError):
         raise ChannelError(f"{path} is no text in UTF-8") from None
     rows = []

@@ -1,5 +1,6 @@
 """EvaluateModel with a tiny model package: numpy only, its answers known beforehand."""
 
+import codecs
 import gzip
 import io
 import json
@@ -349,6 +350,14 @@ def test_labels_as_mxnets_tools_write_them(tmp_path, model, data):
     path.write_text(path.read_text().replace("\t0\t", "\t0.000000\t").replace("\t1\t", "\t1.000000\t"))
     assert "\t1.000000\timage_7.png" in path.read_text()
     assert evaluate(model, data, tmp_path / "mxnet") == expected
+
+
+def test_a_list_that_begins_with_a_byte_order_mark(tmp_path, model, data):
+    """As some editors save it. Training takes it too."""
+    expected = evaluate(model, data, tmp_path / "whole")
+    path = data / "validation.lst"
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert evaluate(model, data, tmp_path / "marked") == expected
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, None])

@@ -389,6 +389,14 @@ def test_calibration_needs_two_images_of_each_class(
     assert train.main(arguments(few, tmp_path)) == 0
 
 
+def test_a_list_that_begins_with_a_byte_order_mark(channels: Path, tmp_path: Path):
+    marked = tmp_path / "marked"
+    shutil.copytree(channels, marked)
+    path = marked / "train" / "train.lst"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert train.main(arguments(marked, tmp_path)) == 0
+
+
 def test_an_unwritable_checkpoint_folder_is_told_before_the_training(
     channels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
