@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from processing import comparison, metrics, model_archive, model_quality
-from processing.evaluate import main
+from processing.evaluate import hyperparameters, main
 from processing.job import JobError
 from processing.model_package import open_model
 
@@ -626,3 +626,9 @@ def test_without_matplotlib_no_picture(tmp_path, model, data, monkeypatch, capsy
     evaluate(model, data, tmp_path / "out")
     assert "matplotlib is not installed here" in capsys.readouterr().out
     assert not (tmp_path / "out" / "calibration.png").exists()
+
+
+def test_hyperparameters_that_no_json_can_hold_are_not_told():
+    """Python's own reader takes a NaN, and its writer gives one; nobody else's does."""
+    assert hyperparameters({"trained": {"hyperparameters": {"epochs": 3}}}) == {"epochs": 3}
+    assert hyperparameters({"trained": {"hyperparameters": {"epochs": math.nan}}}) is None

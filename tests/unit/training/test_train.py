@@ -426,3 +426,11 @@ def test_a_spoilt_list_is_told(
     error = capsys.readouterr().err
     assert says in error
     assert "Traceback" not in error
+
+
+def test_a_name_that_is_no_text_gets_into_the_failure_file(
+    channels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SM_OUTPUT_DIR", str(tmp_path))
+    assert train.main(arguments(channels, tmp_path, "--train", "/nowhere/\udcff")) == 1
+    assert r"/nowhere/\udcff is missing" in (tmp_path / "failure").read_text()
