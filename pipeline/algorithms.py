@@ -91,7 +91,7 @@ BUILT_IN_NAMES = frozenset(
     )
 )
 # For small images, then for large: https://docs.aws.amazon.com/sagemaker/latest/dg/IC-Hyperparameter.html
-BUILT_IN_LAYERS = (*("20", "32", "44", "56", "110"), *("18", "34", "50", "101", "152", "200"))
+BUILT_IN_LAYERS = ("20", "32", "44", "56", "110", "18", "34", "50", "101", "152", "200")
 _GPU = re.compile(r"ml\.(p2|p3|g4dn|g5)\.")
 
 
@@ -156,8 +156,8 @@ def check(settings: Settings) -> None:
 
 
 def _check_built_in(settings: Settings) -> None:
-    layers = settings.hyperparameters.get("num_layers", "20")
-    if layers not in BUILT_IN_LAYERS:
+    layers = settings.hyperparameters.get("num_layers")
+    if layers and layers not in BUILT_IN_LAYERS:
         raise ValueError(
             f"hyperparameters: {BUILT_IN} has no network of {layers} num_layers; "
             f"it has {', '.join(BUILT_IN_LAYERS)}"

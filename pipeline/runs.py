@@ -282,9 +282,7 @@ def require_success(execution: Execution, states: list[StepState]) -> None:
         f"{step.name}: {step.reason or 'no reason given'}" for step in states if step.status == "Failed"
     ]
     text = "; ".join(reasons) or execution.reason or "no reason given"
-    raise ExecutionFailedError(
-        f"the execution {execution.id} ended as {execution.status}: {text}; `scones pipeline logs` shows more"
-    )
+    raise ExecutionFailedError(f"the execution {execution.id} ended as {execution.status}: {text}")
 
 
 def _without_pipeline(error: ClientError, settings: Settings) -> Exception:

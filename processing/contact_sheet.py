@@ -16,8 +16,6 @@ LETTERS = 13  # pixels; at 11 the built-in font draws its spaces too narrow to b
 INK = (32, 32, 32)
 PAPER = (255, 255, 255)
 
-Image.preinit()  # Pillow's file formats: else the first `save`, at an archive's end, would import them
-
 
 @dataclass(frozen=True)
 class Tile:
@@ -29,9 +27,7 @@ class Tile:
 
 def small(pixels: np.ndarray) -> np.ndarray:
     """A copy to keep for a sheet, uint8 [height, width, 3]: no larger than a cell."""
-    scale = CELL / max(CELL, *pixels.shape[:2])
-    height, width = (max(round(side * scale), 1) for side in pixels.shape[:2])
-    return np.array(Image.fromarray(pixels).resize((width, height)) if scale < 1 else pixels)
+    return np.array(_fitted(pixels, CELL) if max(pixels.shape) > CELL else pixels)
 
 
 @dataclass(frozen=True)

@@ -59,13 +59,13 @@ def read_through_cuts(
                 if skip:  # it ended within what is here already
                     raise ReplacedError(source.uri)
                 return
-            raise TransferError(f"the connection ended after {position:,} of {state.size:,} bytes")
+            raise TransferError(
+                f"{source.uri}: the connection ended after {position:,} of {state.size:,} bytes"
+            )
         except TransferError as error:
             failures += 1
             if failures == ATTEMPTS:
-                raise SourceError(
-                    f"{source.uri}: gave up at byte {position:,} after {failures} tries: {error}"
-                ) from None
+                raise SourceError(f"gave up at byte {position:,} after {failures} tries: {error}") from None
             pause = FIRST_WAIT_SECONDS * 2 ** (failures - 1) * random.uniform(0.5, 1.5)  # noqa: S311
             going_on = f"going on from byte {position:,} in {pause:.1f} s"
             print(f"{shown(str(error))}; {going_on}", file=sys.stderr, flush=True)

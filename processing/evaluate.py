@@ -197,10 +197,6 @@ def hyperparameters(card: Mapping[str, Any]) -> dict[str, Any] | None:
     """Of the training that made the model, where its card tells them."""
     trained = card.get("trained")
     found = trained.get("hyperparameters") if isinstance(trained, dict) else None
-    try:
-        json.dumps(found, allow_nan=False)  # no JSON has a NaN, though Python's reads and writes it
-    except ValueError:
-        return None
     return found if isinstance(found, dict) else None
 
 

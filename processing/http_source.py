@@ -56,7 +56,8 @@ class HttpSource:
 
 
 class _HttpStream:
-    def __init__(self, answer: http.client.HTTPResponse) -> None:
+    def __init__(self, uri: str, answer: http.client.HTTPResponse) -> None:
+        self._uri = uri
         self._answer = answer
         self._cut: TransferError | None = None
 
@@ -66,7 +67,7 @@ class _HttpStream:
         try:
             return self._answer.read(size)
         except (OSError, http.client.HTTPException) as error:
-            self._cut = TransferError(f"{type(error).__name__}: {error}")
+            self._cut = TransferError(f"{self._uri}: {type(error).__name__}: {error}")
             if isinstance(error, http.client.IncompleteRead) and error.partial:
                 return error.partial
             raise self._cut from None
@@ -101,7 +102,7 @@ def _http_transfer(source: HttpSource, answer: http.client.HTTPResponse, start: 
             raise SourceError(f"{source.uri} answered another range than the one asked for")
         begins, size = found, _whole(total)
     tags = (usable_version(answer.headers.get(name)) for name in ("ETag", "Last-Modified"))
-    return Transfer(_HttpStream(answer), begins, size, next(filter(None, tags), None))
+    return Transfer(_HttpStream(source.uri, answer), begins, size, next(filter(None, tags), None))
 
 
 def _whole(text: str) -> int | None:

@@ -50,7 +50,7 @@ def run(main: Callable[[], None]) -> int:
             setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process
     try:
         main()
-        sys.stdout.flush()
+        _flush()
     except JobError as error:
         return _fail(str(error))
     except OSError as error:
@@ -63,11 +63,17 @@ def run(main: Callable[[], None]) -> int:
     return 0
 
 
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "standard output"
+        raise
+
+
 def describe_os_error(error: OSError) -> str:
     """What the operating system refused, and for which file."""
     what = error.strerror or str(error) or type(error).__name__
-    if error.filename is None and error.errno in (*FULL, errno.EPIPE):  # all others are named, by `name_full`
-        return f"standard output: {what}"
     return f"{error.filename}: {what}" if error.filename else what
 
 

@@ -135,7 +135,8 @@ def _card(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        # No JSON has a NaN, though Python's writes it: what is copied from here would be none either.
+        card = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
         if isinstance(card["classes"], list):
             return dict(card)
     except (ValueError, KeyError, TypeError):

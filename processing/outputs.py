@@ -74,6 +74,9 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             temporary[name].write_bytes(content)
         for name, path in temporary.items():
             path.replace(folder / name)
+    except OSError as error:
+        name_full(error, folder)
+        raise
     finally:
         for path in temporary.values():
             path.unlink(missing_ok=True)

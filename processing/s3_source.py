@@ -46,11 +46,12 @@ class S3Source:
         except BotoCoreError as error:
             raise SourceError(f"{self.uri} cannot be read: {error}") from None
         size = start + answer["ContentLength"]
-        return Transfer(_S3Stream(answer["Body"]), start, size, answer.get("ETag"))
+        return Transfer(_S3Stream(self.uri, answer["Body"]), start, size, answer.get("ETag"))
 
 
 class _S3Stream:
-    def __init__(self, body: Any) -> None:
+    def __init__(self, uri: str, body: Any) -> None:
+        self._uri = uri
         self._body = body
 
     def read(self, size: int, /) -> bytes:
@@ -60,7 +61,7 @@ class _S3Stream:
         try:
             return self._body.read(size)
         except (BotoCoreError, HTTPError, OSError) as error:
-            raise TransferError(f"{type(error).__name__}: {error}") from None
+            raise TransferError(f"{self._uri}: {type(error).__name__}: {error}") from None
 
     def close(self) -> None:
         self._body.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from processing import images
 from processing.archive import Records, read_records
@@ -42,6 +43,7 @@ def write_selection(file: ForwardFile, fetch: Fetch, options: Options, folder: P
     `file` is the unpacked content of what `fetch` reads. Returns the content of statistics.json.
     Raises `UnreadableError` and other `JobError`s.
     """
+    Image.preinit()  # Pillow's file formats, which the sheet's `save` would import when all else is done
     writers = _writers(options, folder)
     labels = _label_of_fine(options.classes)
     others = OtherClasses()

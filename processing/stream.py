@@ -51,12 +51,8 @@ def gunzip(chunks: Iterable[bytes], name: str) -> Generator[bytes, None, None]:
                         f"{name} unpacks to more than {MAX_ARCHIVE_BYTES >> 30} GiB: not a CIFAR-100 archive"
                     )
                 yield piece
-    except (
-        gzip.BadGzipFile,
-        EOFError,
-        deflate.error,
-        OverflowError,
-    ) as error:  # the last of an endless header
+    # ISA-L's OverflowError is of a header without end.
+    except (gzip.BadGzipFile, EOFError, OverflowError, deflate.error) as error:
         raise CompressedDataError(f"{name} {_damage(error, source)}") from None
     if not source.read_bytes:
         raise CompressedDataError(f"{name} is empty")

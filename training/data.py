@@ -25,10 +25,6 @@ class ChannelError(Exception):
     """A channel that cannot be trained on; the message says which file or line, and what to do."""
 
 
-# Of the pretrain channel; the network has an output for each.
-MOST_OTHER_CLASSES = 10_000
-
-
 @dataclass(frozen=True)
 class Channel:
     """`images` is uint8 [N, 3, H, W]; `labels` is int64 [N], 0-based in the order of the classes."""

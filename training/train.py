@@ -170,11 +170,10 @@ def train_beside(
     termination: Termination,
 ) -> int:
     """`worker` is for the cross-validation."""
-    place = options.checkpoint_dir
-    kept = (
-        [place] if place != CHECKPOINTS or place.is_dir() else []
-    )  # a job that asked for none has no folder
-    make_folders(options.model_dir, options.output_data_dir, *kept)
+    folders = [options.model_dir, options.output_data_dir]
+    if options.checkpoint_dir != CHECKPOINTS or CHECKPOINTS.is_dir():  # a job that asked for none has none
+        folders.append(options.checkpoint_dir)
+    make_folders(*folders)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train, validation = read_channels(options, names)
     if recipe.calibration_folds:

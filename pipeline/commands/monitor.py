@@ -30,7 +30,7 @@ def report(
         datetime | None,
         typer.Option(
             formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
-            help="In UTC; since the endpoint has served its package if left out.",
+            help="In UTC; since the making of its config if left out.",
         ),
     ] = None,
     as_json: Json = False,

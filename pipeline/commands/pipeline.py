@@ -113,7 +113,10 @@ def _watch(settings: Settings, clients: Clients, arn: str) -> None:
     from pipeline import progress, runs
 
     changes = runs.watch(clients("sagemaker"), arn, settings.poll_seconds)
-    runs.require_success(*progress.show_execution(changes))
+    execution, steps = progress.show_execution(changes)
+    if execution.status == "Failed":
+        print("`scones pipeline logs` shows more", file=sys.stderr)
+    runs.require_success(execution, steps)
 
 
 @app.command()

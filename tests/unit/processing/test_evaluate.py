@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import math
+import resource
 import subprocess
 import sys
 import tarfile
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from processing import comparison, metrics, model_archive, model_quality
-from processing.evaluate import hyperparameters, main
+from processing.evaluate import main
 from processing.job import JobError
 from processing.model_package import open_model
 
@@ -628,7 +629,26 @@ def test_without_matplotlib_no_picture(tmp_path, model, data, monkeypatch, capsy
     assert not (tmp_path / "out" / "calibration.png").exists()
 
 
-def test_hyperparameters_that_no_json_can_hold_are_not_told():
+def test_a_card_with_a_nan_leaves_an_evaluation_that_is_json(tmp_path, model, data):
     """Python's own reader takes a NaN, and its writer gives one; nobody else's does."""
-    assert hyperparameters({"trained": {"hyperparameters": {"epochs": 3}}}) == {"epochs": 3}
-    assert hyperparameters({"trained": {"hyperparameters": {"epochs": math.nan}}}) is None
+    card = json.loads((model / "model.json").read_text())
+    card["trained"] = {"hyperparameters": {"epochs": 3, "momentum": math.nan}}
+    (model / "model.json").write_text(json.dumps(card))
+    evaluate(model, data, tmp_path / "out")
+    text = (tmp_path / "out" / "evaluation.json").read_text()
+    result = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert result["hyperparameters"] == {"epochs": 3, "momentum": None}
+
+
+def test_a_disk_that_is_full_is_named_by_the_output_folder(tmp_path, model, data):
+    command = [sys.executable, "-m", "processing.evaluate", "--model", model, "--data", data]
+    completed = subprocess.run(
+        [*command, "--output-dir", tmp_path / "out"],
+        cwd=ROOT,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500)),
+        capture_output=True,
+        text=True,
+    )
+    assert completed.returncode == 1
+    assert completed.stderr.splitlines()[-1] == f"error: {tmp_path / 'out'}: File too large"
+    assert list((tmp_path / "out").iterdir()) == []

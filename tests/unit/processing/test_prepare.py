@@ -251,6 +251,7 @@ def test_standard_output_that_takes_no_more_is_told(archives, tmp_path):
         completed = subprocess.run(
             [*command, "--output-dir", tmp_path / "out"],
             cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
