@@ -17,6 +17,8 @@ AWS = [
     "numpy>=2",
     "pandas>=2.2",
     "seaborn>=0.13",
+    # Tests of drift; the SDK brings it in any case.
+    "scipy>=1.13",
     # Asked for by the SDK, in any version; we use none. Later ones need an older botocore, which pip found
     # out anew at each installation, in a minute of trying.
     "s3fs<0.5",

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,17 @@ COLUMNS = (
     "line",
 )
 _SUFFIX = ".jsonl"
-_VARIANT = re.compile(r"([^/]+)/\d{4}/\d{2}/\d{2}/\d{2}/[^/]+$")
+# `<variant>/YYYY/MM/DD/HH/<file>`
+_PLACE = re.compile(r"(?P<variant>[^/]+)/(?P<hour>\d{4}/\d{2}/\d{2}/\d{2})/[^/]+$")
 _DOWNLOADS = 8
 
 
 class CaptureError(Exception):
     """There is nothing to read where captures were expected."""
+
+
+class NoLaterCaptureError(CaptureError):
+    """There are records, all of them before the time that was asked for."""
 
 
 class _LineError(Exception):
@@ -103,33 +108,34 @@ class Captures:
 
     def without(self, inference_ids: Sequence[str]) -> Captures:
         """The same without the records of these inference ids, such as those of a smoke test."""
-        return self._kept(~self.table["inference_id"].isin(list(inference_ids)))
-
-    def since(self, moment: datetime) -> Captures:
-        """The same without the records before `moment`, which knows its time zone.
-
-        SageMaker writes whole seconds: what is of the same second counts as later.
-        """
-        return self._kept(self.table["time"] >= pd.Timestamp(moment).floor("s"))
-
-    def _kept(self, rows: pd.Series[bool]) -> Captures:
+        rows = ~self.table["inference_id"].isin(list(inference_ids))
         return Captures(self.table[rows].reset_index(drop=True), self.files, self.malformed, self.classes)
 
 
-def read_captures(source: str | Path, *, s3: Any = None, classes: Sequence[str] | None = None) -> Captures:
+def read_captures(
+    source: str | Path,
+    *,
+    s3: Any = None,
+    classes: Sequence[str] | None = None,
+    since: datetime | None = None,
+) -> Captures:
     """Reads all capture files below an S3 prefix (`s3://bucket/prefix`, with a boto3 client) or a folder.
 
     `classes` names the probabilities, in their order; without, they are `class 0`, `class 1`, …
-    A record with another number of probabilities counts as malformed.
+    A record with another number of probabilities counts as malformed. Records before `since`, which knows its
+    time zone, are left out, and the files of earlier hours are not read at all.
 
     Raises:
+        NoLaterCaptureError: all that is there is earlier than `since`.
         CaptureError: no capture file, or no line in them that is a record.
     """
+    later = _Later(since)
     rows: list[tuple[Any, ...]] = []
     malformed: list[Malformed] = []
     files = 0
     expected = tuple(classes) if classes else None
-    for name, content in _s3_files(s3, str(source)) if _is_s3(source) else _local_files(Path(source)):
+    s3_source = str(source) if str(source).startswith("s3://") else None
+    for name, content in _s3_files(s3, s3_source, later) if s3_source else _local_files(Path(source), later):
         files += 1
         for number, line in enumerate(content.splitlines(), start=1):
             if not line.strip():
@@ -139,15 +145,46 @@ def read_captures(source: str | Path, *, s3: Any = None, classes: Sequence[str] 
             except _LineError as error:
                 malformed.append(Malformed(name, number, str(error)))
                 continue
+            if not later.time(row[0]):
+                continue
             rows.append(row)
             if expected is None and row[6]:
                 expected = tuple(f"class {index}" for index in range(len(row[6])))
     if not rows:
+        if later.earlier:
+            raise NoLaterCaptureError(f"{source} holds no record since {since:%Y-%m-%d %H:%M:%S %Z}")
         raise CaptureError(_nothing(source, files, malformed))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table["time"] = pd.to_datetime(table["time"], utc=True)
     table = table.sort_values("time", kind="stable", ignore_index=True)
     return Captures(table, files, tuple(malformed), expected or ())
+
+
+class _Later:
+    """What is of `since` or later, by the hour of a file's folder and by a record's time.
+
+    Attributes:
+        earlier: whether anything was not.
+    """
+
+    def __init__(self, since: datetime | None) -> None:
+        self.earlier = False
+        # SageMaker writes whole seconds: what is of the same second counts as later.
+        self._since = since.astimezone(UTC).replace(microsecond=0) if since else None
+
+    def file(self, name: str) -> bool:
+        """With an hour to spare: AWS does not say whether a folder's hour is of its first record or last."""
+        place = _PLACE.search(name)
+        if not self._since or not place:
+            return True
+        return self._noted(f"{self._since - timedelta(hours=1):%Y/%m/%d/%H}" <= place["hour"])
+
+    def time(self, time: datetime) -> bool:
+        return not self._since or self._noted(time >= self._since)
+
+    def _noted(self, later: bool) -> bool:
+        self.earlier |= not later
+        return later
 
 
 def _row(line: bytes, source: str, number: int, classes: tuple[str, ...] | None) -> tuple[Any, ...]:
@@ -156,6 +193,7 @@ def _row(line: bytes, source: str, number: int, classes: tuple[str, ...] | None)
     request, answer = captured.get("endpointInput"), captured.get("endpointOutput")
     try:
         time = datetime.fromisoformat(metadata["inferenceTime"])
+        time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
         event_id = metadata["eventId"]
         payload = Payload(request["data"], request["encoding"]) if request else None
         content_type = request["observedContentType"] if request else None
@@ -165,12 +203,12 @@ def _row(line: bytes, source: str, number: int, classes: tuple[str, ...] | None)
     if probabilities is not None and classes and len(probabilities) != len(classes):
         raise _LineError(f"{len(probabilities)} probabilities for {len(classes)} classes")
     best = max(range(len(probabilities)), key=probabilities.__getitem__) if probabilities else None
-    variant = _VARIANT.search(source)
+    place = _PLACE.search(source)
     return (
         time,
         event_id,
         metadata.get("inferenceId"),
-        variant[1] if variant else None,
+        place["variant"] if place else None,
         content_type,
         payload,
         probabilities,
@@ -219,11 +257,7 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def _is_s3(source: str | Path) -> bool:
-    return str(source).startswith("s3://")
-
-
-def _s3_files(s3: Any, uri: str) -> Iterator[tuple[str, bytes]]:
+def _s3_files(s3: Any, uri: str, later: _Later) -> Iterator[tuple[str, bytes]]:
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     if prefix and not prefix.endswith((_SUFFIX, "/")):
         prefix += "/"  # the folder `scones-1`, and not `scones-10` as well
@@ -234,14 +268,15 @@ def _s3_files(s3: Any, uri: str) -> Iterator[tuple[str, bytes]]:
         return f"s3://{bucket}/{key}", s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
-        yield from pool.map(fetch, (key for key in sorted(keys) if key.endswith(_SUFFIX)))
+        yield from pool.map(fetch, (key for key in sorted(keys) if key.endswith(_SUFFIX) and later.file(key)))
 
 
-def _local_files(folder: Path) -> Iterator[tuple[str, bytes]]:
+def _local_files(folder: Path, later: _Later) -> Iterator[tuple[str, bytes]]:
     if not folder.exists():
         raise CaptureError(f"{folder} does not exist.")
     for path in [folder] if folder.is_file() else sorted(folder.rglob(f"*{_SUFFIX}")):
-        yield path.as_posix(), path.read_bytes()
+        if later.file(path.as_posix()):
+            yield path.as_posix(), path.read_bytes()
 
 
 def _nothing(source: str | Path, files: int, malformed: list[Malformed]) -> str:

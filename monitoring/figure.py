@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -15,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 if TYPE_CHECKING:
-    from monitoring.report import Training
+    from monitoring.baseline import Baseline
+    from monitoring.drift import Drift
 
 _SIZE = (15, 9.5)  # inches
 _DPI = 110
@@ -25,6 +27,13 @@ _MOMENTS = 24  # bins of the time axis, at most
 _FEW = 5
 _SHAPELESS = 30  # images; fewer are drawn one by one: bars of one or two would look like a distribution
 _CAPTURED, _TRAINING = "captured", "training"
+_RED = "C3"
+_SAID = {
+    "drift": "drift, PSI {0.psi:.2f}",
+    "steady": "steady, PSI {0.psi:.2f}",
+    "not judged": "PSI {0.psi:.2f}",
+    "too few": "too few to compare",
+}
 _STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.titleweight": "bold"}
 
 
@@ -33,7 +42,8 @@ def draw(
     classes: tuple[str, ...],
     brightness: np.ndarray,
     threshold: float,
-    training: Training | None,
+    baseline: Baseline | None,
+    drift: Sequence[Drift] = (),
 ) -> bytes:
     """The picture as PNG.
 
@@ -49,11 +59,14 @@ def draw(
         top, bottom = parts
         confidence, trust, mix, light = top.subplots(2, 2).flat
         colours = dict(zip(classes, sns.color_palette("colorblind", len(classes)), strict=True))
-        _draw_confidence(confidence, answered, colours, threshold)
+        _draw_confidence(confidence, answered, colours, threshold, baseline)
         _draw_trust(trust, answered, threshold)
-        _draw_mix(mix, answered, classes, training)
-        _draw_brightness(light, brightness, training)
+        _draw_mix(mix, answered, classes, baseline)
+        _draw_brightness(light, brightness, baseline)
         _draw_doubtful(bottom, answered, threshold)
+        panels = {"confidence": confidence, "predicted_class": mix, "brightness": light}
+        for each in drift:
+            _say(panels[each.feature], each)
         first, last = answered["time"].iloc[0], answered["time"].iloc[-1]
         figure.suptitle(f"{len(answered)} answers, {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC")
         buffer = io.BytesIO()
@@ -61,8 +74,23 @@ def draw(
     return buffer.getvalue()
 
 
-def _draw_confidence(axes: Any, answered: pd.DataFrame, colours: dict[str, Any], threshold: float) -> None:
+def _say(axes: Any, drift: Drift) -> None:
+    """The verdict in the panel's title, in red where it has drifted."""
+    axes.set_title(
+        f"{axes.get_title()}: {_SAID[drift.verdict].format(drift)}",
+        color=_RED if drift.verdict == "drift" else "black",
+    )
+
+
+def _draw_confidence(
+    axes: Any,
+    answered: pd.DataFrame,
+    colours: dict[str, Any],
+    threshold: float,
+    baseline: Baseline | None,
+) -> None:
     lowest = 1 / max(len(colours), 2)  # the highest of n probabilities is never under 1/n
+    edges = np.linspace(lowest, 1, 26)
     sns.histplot(
         data=answered,
         x="confidence",
@@ -70,9 +98,16 @@ def _draw_confidence(axes: Any, answered: pd.DataFrame, colours: dict[str, Any],
         hue_order=list(colours),
         palette=colours,
         multiple="stack",
-        bins=np.linspace(lowest, 1, 26),
+        bins=edges,
         ax=axes,
     )
+    if baseline and baseline.answers is not None and len(baseline.answers):
+        counts, _ = np.histogram(baseline.answers.max(axis=1), edges)
+        scaled = counts * len(answered) / len(baseline.answers)
+        legend = axes.get_legend()
+        line = axes.stairs(scaled, edges, color="0.3", linewidth=1.5)
+        names = [*(text.get_text() for text in legend.texts), "validation, scaled"]
+        axes.legend([*legend.legend_handles, line], names, title="predicted", loc="upper left")
     axes.axvline(threshold, color="black", linestyle="--", linewidth=1)
     axes.annotate(
         f"threshold {threshold:g}",
@@ -112,10 +147,10 @@ def _draw_shares(axes: Any, moments: pd.DataFrame, times: pd.Series) -> None:
     # A new line after each stretch that has too few, or none.
     broken = ~many | (moments["begin"] > moments["end"].shift() + (moments["end"] - moments["begin"]) / 2)
     for _, run in times[many].groupby(broken.cumsum()):
-        axes.plot(run, moments["share"][run.index], color="C3", linewidth=1.5)
-    dots = {"edgecolor": "C3", "linewidth": 1.5, "clip_on": False, "zorder": 3}
+        axes.plot(run, moments["share"][run.index], color=_RED, linewidth=1.5)
+    dots = {"edgecolor": _RED, "linewidth": 1.5, "clip_on": False, "zorder": 3}
     if many.any():
-        axes.scatter(times[many], moments["share"][many], color="C3", label="share", **dots)
+        axes.scatter(times[many], moments["share"][many], color=_RED, label="share", **dots)
     if not many.all():
         label = f"share of fewer than {_FEW} answers"
         axes.scatter(times[~many], moments["share"][~many], facecolor="white", label=label, **dots)
@@ -137,10 +172,10 @@ def by_moment(answered: pd.DataFrame, threshold: float) -> pd.DataFrame:
     return found.assign(begin=begin, end=begin + step).reset_index(drop=True)
 
 
-def _draw_mix(axes: Any, answered: pd.DataFrame, classes: tuple[str, ...], training: Training | None) -> None:
+def _draw_mix(axes: Any, answered: pd.DataFrame, classes: tuple[str, ...], baseline: Baseline | None) -> None:
     counts: dict[str, Any] = {_CAPTURED: answered["predicted"].value_counts().to_dict()}
-    if training:
-        counts[_TRAINING] = training.per_class
+    if baseline:
+        counts[_TRAINING] = baseline.per_class
     shares = pd.DataFrame(
         [
             {"class": name, "of": what, "share": found.get(name, 0) / max(sum(found.values()), 1)}
@@ -156,8 +191,8 @@ def _draw_mix(axes: Any, answered: pd.DataFrame, classes: tuple[str, ...], train
     axes.legend(title=None, loc="lower right")
 
 
-def _draw_brightness(axes: Any, brightness: np.ndarray, training: Training | None) -> None:
-    bins = len(training.brightness) if training else 32
+def _draw_brightness(axes: Any, brightness: np.ndarray, baseline: Baseline | None) -> None:
+    bins = len(baseline.brightness) if baseline else 32
     edges = np.linspace(0, 256, bins + 1)
     images = "1 image" if len(brightness) == 1 else f"{len(brightness):,} images"
     if 0 < len(brightness) < _SHAPELESS:
@@ -166,8 +201,8 @@ def _draw_brightness(axes: Any, brightness: np.ndarray, training: Training | Non
     elif len(brightness):
         label = f"{_CAPTURED}: {images}"
         sns.histplot(x=brightness, bins=edges, stat="density", color="C0", alpha=0.6, label=label, ax=axes)
-    if training and training.brightness.sum():
-        density = training.brightness / training.brightness.sum() / np.diff(edges)
+    if baseline and baseline.brightness.sum():
+        density = baseline.brightness / baseline.brightness.sum() / np.diff(edges)
         axes.stairs(density, edges, color="0.3", linewidth=1.5, label=_TRAINING)
     title = f"Brightness of {images}" if len(brightness) else "Brightness: no captured image can be decoded"
     axes.set(title=title, xlabel="mean luma", ylabel="density", xlim=(0, 255))
@@ -191,7 +226,7 @@ def _draw_doubtful(figure: Any, answered: pd.DataFrame, threshold: float) -> Non
         image = payload.image()
         if image is not None:
             place.imshow(image, interpolation="nearest")
-        colour = "C3" if confidence < threshold else "black"
+        colour = _RED if confidence < threshold else "black"
         place.set_title(
             f"{predicted}\nconfidence {_in_words(confidence)}",
             color=colour,

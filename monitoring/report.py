@@ -1,24 +1,25 @@
 """One picture of what an endpoint saw and said, and the same in numbers.
 
-    report = write_report(captures, Path("out/monitoring.png"), threshold=0.8, statistics=statistics)
+    report = write_report(captures, Path("out/monitoring.png"), threshold=0.8, baseline=baseline)
 
-writes `monitoring.png` and, beside it, `monitoring.json` with the `Report`'s members. `statistics` is the
-`statistics.json` of the training data: without it, the picture compares with nothing.
+writes `monitoring.png` and, beside it, `monitoring.json` with the `Report`'s members. Without a `Baseline`,
+the picture compares with nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from monitoring.baseline import Baseline
 from monitoring.capture import Captures
+from monitoring.drift import Drift, compare
 from monitoring.figure import draw
+from monitoring.limits import Limits
 
 # Images are decoded for their brightness; more of them than this would not make the histogram any clearer.
 LARGEST_SAMPLE = 2_000
@@ -37,7 +38,8 @@ class Report:
         under_threshold: records whose confidence is under the threshold.
         predicted: records by predicted class.
         mean_brightness: of the captured images, 0 to 255; None when none could be decoded.
-        training_brightness: the same of the training images; None without statistics.
+        training_brightness: the same of the training images; None without a baseline.
+        drift: each feature beside its baseline; empty without one.
         malformed: lines that are no record, each with its place and reason.
         picture: where it was written.
     """
@@ -52,57 +54,43 @@ class Report:
     mean_brightness: float | None
     training_brightness: float | None
     undecodable_images: int
+    drift: tuple[Drift, ...]
     malformed: tuple[str, ...]
     picture: str
 
-
-@dataclass(frozen=True)
-class Training:
-    """What the training data looked like.
-
-    Attributes:
-        per_class: images by class.
-        brightness: counts of images by mean luma, in equal bins over 0..255.
-    """
-
-    per_class: dict[str, int]
-    brightness: np.ndarray
-
-    @classmethod
-    def from_statistics(cls, statistics: Mapping[str, Any]) -> Training:
-        """Raises ReportError when this is not a statistics.json of PrepareData."""
-        try:
-            split = statistics["splits"]["train"]
-            per_class = {name: int(count) for name, count in split["per_class"].items()}
-            return cls(per_class, np.asarray(split["brightness_histogram"], dtype=float))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ReportError(f"The statistics are not those of PrepareData: {error!r} is wrong.") from error
-
     @property
-    def mean_brightness(self) -> float | None:
-        total = self.brightness.sum()
-        width = 256 / len(self.brightness)
-        centres = (np.arange(len(self.brightness)) + 0.5) * width
-        return float(self.brightness @ centres / total) if total else None
+    def drifted(self) -> list[str]:
+        """The features whose verdict is drift."""
+        return [each.feature for each in self.drift if each.verdict == "drift"]
 
 
 def write_report(
-    captures: Captures, picture: Path, *, threshold: float, statistics: Mapping[str, Any] | None = None
+    captures: Captures,
+    picture: Path,
+    *,
+    threshold: float,
+    baseline: Baseline | None = None,
+    limits: Limits | None = None,
 ) -> Report:
     """Draws the picture (PNG) and writes the numbers beside it (same name, `.json`), each whole or not.
 
-    `threshold` is the confidence under which an answer is not trusted, 0 to 1.
+    `threshold` is the confidence under which an answer is not trusted, 0 to 1; `limits` say what counts as
+    drift from the baseline.
 
     Raises:
-        ReportError: there is no record with an answer, or the statistics are something else.
+        ReportError: there is no record with an answer.
     """
     if captures.table.empty:
         raise ReportError("There are no captured records to draw.")
     answered = captures.table.dropna(subset=["confidence"])
     if answered.empty:
         raise ReportError("No captured record has an answer: the endpoint captures its input only.")
-    training = Training.from_statistics(statistics) if statistics is not None else None
     brightness, undecodable = measure_brightness(captures.table)
+    predicted = {name: int((answered["predicted"] == name).sum()) for name in captures.classes}
+    drift: tuple[Drift, ...] = ()
+    if baseline:
+        confidence = answered["confidence"].to_numpy()
+        drift = compare(brightness, confidence, predicted, baseline, limits or Limits())
     report = Report(
         records=len(captures.table),
         first=captures.table["time"].iloc[0].isoformat(),
@@ -110,15 +98,16 @@ def write_report(
         threshold=threshold,
         under_threshold=int((answered["confidence"] < threshold).sum()),
         mean_confidence=round(float(answered["confidence"].mean()), 6),
-        predicted={name: int((answered["predicted"] == name).sum()) for name in captures.classes},
+        predicted=predicted,
         mean_brightness=round(float(brightness.mean()), 3) if len(brightness) else None,
-        training_brightness=training.mean_brightness if training else None,
+        training_brightness=baseline.mean_brightness if baseline else None,
         undecodable_images=undecodable,
+        drift=drift,
         malformed=tuple(map(str, captures.malformed)),
         picture=str(picture),
     )
     picture.parent.mkdir(parents=True, exist_ok=True)
-    _replace(picture, draw(answered, captures.classes, brightness, threshold, training))
+    _replace(picture, draw(answered, captures.classes, brightness, threshold, baseline, drift))
     _replace(picture.with_suffix(".json"), (json.dumps(asdict(report), indent=2) + "\n").encode())
     return report
 

@@ -1,4 +1,4 @@
-"""An endpoint's alarms: client errors, server errors, latency, and no traffic at all.
+"""An endpoint's alarms: client errors, server errors, latency, no traffic at all, drift.
 
 Metrics: https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
 """
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 # Those that roll a deployment back. A quiet endpoint is no fault of its new model.
 ROLLBACK = ("4xx", "5xx", "latency")
-KINDS = (*ROLLBACK, "no-traffic")
+KINDS = (*ROLLBACK, "no-traffic", "drift")
+# Where `scones monitor check --publish` puts its metrics.
+MONITORING = "Scones/Monitoring"
+DRIFTED_FEATURES = "DriftedFeatures"
+DAY_SECONDS = 86_400
 
 
 def names(endpoint: str) -> list[str]:
@@ -26,13 +30,17 @@ def ensure(cloudwatch: Any, hosting: Hosting, endpoint: str, only_missing: bool 
     there = _there(cloudwatch, endpoint) if only_missing else []
     errors = {"Statistic": "Sum", "Threshold": hosting.errors_alarm}
     above = {"ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching", "Period": 60}
+    endpoint_only = [{"Name": "EndpointName", "Value": endpoint}]
+    its_variant = [*endpoint_only, {"Name": "VariantName", "Value": VARIANT}]
+    requests = {"Namespace": "AWS/SageMaker", "Dimensions": its_variant}
     kinds: dict[str, dict[str, Any]] = {
-        "4xx": {"MetricName": "Invocation4XXErrors", **errors, **above},
-        "5xx": {"MetricName": "Invocation5XXErrors", **errors, **above},
+        "4xx": {"MetricName": "Invocation4XXErrors", **requests, **errors, **above},
+        "5xx": {"MetricName": "Invocation5XXErrors", **requests, **errors, **above},
         "latency": {
             "MetricName": "ModelLatency",
             "Statistic": "Average",
             "Threshold": hosting.latency_alarm_ms * 1_000,  # the metric is in microseconds
+            **requests,
             **above,
         },
         "no-traffic": {
@@ -42,6 +50,16 @@ def ensure(cloudwatch: Any, hosting: Hosting, endpoint: str, only_missing: bool 
             "ComparisonOperator": "LessThanThreshold",
             "TreatMissingData": "breaching",
             "Period": hosting.no_traffic_minutes * 60,
+            **requests,
+        },
+        "drift": {
+            "Namespace": MONITORING,
+            "MetricName": DRIFTED_FEATURES,
+            "Dimensions": endpoint_only,
+            "Statistic": "Maximum",
+            "Threshold": 0,
+            **above,
+            "Period": DAY_SECONDS,  # the longest there is: a daily check keeps the alarm until the next
         },
     }
     for kind, alarm in kinds.items():
@@ -49,11 +67,6 @@ def ensure(cloudwatch: Any, hosting: Hosting, endpoint: str, only_missing: bool 
             continue
         cloudwatch.put_metric_alarm(
             AlarmName=f"{endpoint}-{kind}",
-            Namespace="AWS/SageMaker",
-            Dimensions=[
-                {"Name": "EndpointName", "Value": endpoint},
-                {"Name": "VariantName", "Value": VARIANT},
-            ],
             EvaluationPeriods=1,
             AlarmActions=[hosting.alarm_topic] if hosting.alarm_topic else [],
             **alarm,

@@ -1,16 +1,18 @@
-"""What an endpoint saw: its captured records, beside the data that its model was trained on."""
+"""What an endpoint saw: its captured records, beside what its model was made with."""
 
 from __future__ import annotations
 
 import json
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monitoring.capture import CaptureError, Captures, read_captures
+from monitoring.baseline import Baseline
+from monitoring.capture import CaptureError, Captures, NoLaterCaptureError, read_captures
+from monitoring.limits import Limits
 from monitoring.report import Report, write_report
-from pipeline import endpoints, objects, predictions, thresholds
+from pipeline import alarms, endpoints, objects, predictions, thresholds
 
 if TYPE_CHECKING:
     from pipeline.clients import Clients
@@ -33,14 +35,25 @@ def captures(clients: Clients, settings: Settings, endpoint: str, since: datetim
     sagemaker = clients("sagemaker")
     classes = predictions.deployed_classes(sagemaker, endpoint) or settings.classes
     place = f"{endpoints.capture_uri(settings)}/{endpoint}/"
-    found = read_captures(place, s3=clients("s3"), classes=classes).without(OUR_REQUESTS)
-    kept = found.since(since or predictions.deployed_at(sagemaker, endpoint))
-    if len(found.table) and not len(kept.table):
+    from_then = since or predictions.deployed_at(sagemaker, endpoint)
+    try:
+        found = read_captures(place, s3=clients("s3"), classes=classes, since=from_then)
+    except NoLaterCaptureError:
+        if since:
+            raise
         raise CaptureError(
-            f"none of the {len(found.table):,} records of {endpoint} is of the package that it serves now; "
-            "--since takes earlier ones"
-        )
+            f"no record of {endpoint} is of the package that it serves now; --since takes earlier ones"
+        ) from None
+    kept = found.without(OUR_REQUESTS)
+    if kept.table.empty:
+        raise CaptureError(f"nobody has asked {endpoint} yet but this program, as its smoke test does")
     return kept
+
+
+def last_hours(clients: Clients, endpoint: str, hours: float) -> datetime:
+    """So long ago, or when what the endpoint serves now was configured, if that was later."""
+    then = datetime.now(UTC) - timedelta(hours=hours)
+    return max(then, predictions.deployed_at(clients("sagemaker"), endpoint))
 
 
 def wait_for_captures(
@@ -68,16 +81,55 @@ def report(clients: Clients, settings: Settings, endpoint: str, found: Captures,
 
     Raises:
         ReportError: no record has an answer.
+        BaselineError: the package's statistics or predictions are something else.
     """
-    statistics = training_statistics(clients, endpoint)
-    threshold = thresholds.of_endpoint(clients("sagemaker"), settings, endpoint).value
-    return write_report(found, picture, threshold=threshold, statistics=statistics)
+    return write_report(
+        found,
+        picture,
+        threshold=thresholds.of_endpoint(clients("sagemaker"), settings, endpoint).value,
+        baseline=baseline(clients, endpoint),
+        limits=Limits(settings.drift_psi, settings.drift_features),
+    )
 
 
-def training_statistics(clients: Clients, endpoint: str) -> dict[str, Any] | None:
-    """statistics.json of the data behind the deployed package, None if it is gone or never was."""
+def baseline(clients: Clients, endpoint: str) -> Baseline | None:
+    """Of the deployed package: its training data's statistics and its answers to the validation images.
+
+    None without the statistics.
+    """
     package = predictions.deployed_package(clients("sagemaker"), endpoint) or {}
-    quality = package.get("ModelMetrics", {}).get("ModelDataQuality", {})
-    uri = quality.get("Statistics", {}).get("S3Uri")
-    content = objects.read_if_there(clients("s3"), uri) if uri else None
-    return json.loads(content) if content else None
+    metrics, s3 = package.get("ModelMetrics", {}), clients("s3")
+    statistics = _read(s3, metrics.get("ModelDataQuality", {}).get("Statistics", {}).get("S3Uri"))
+    evaluation = metrics.get("ModelQuality", {}).get("Statistics", {}).get("S3Uri")
+    answers = _read(s3, f"{evaluation.rpartition('/')[0]}/predictions.jsonl") if evaluation else None
+    return Baseline.read(json.loads(statistics), answers) if statistics else None
+
+
+def _read(s3: Any, uri: str | None) -> bytes | None:
+    return objects.read_if_there(s3, uri) if uri else None
+
+
+def publish(cloudwatch: Any, endpoint: str, found: Report) -> bool:
+    """Puts the report into CloudWatch's metrics, where the endpoint's drift alarm looks.
+
+    False, and nothing, where no feature could be judged: neither drift nor its absence is known.
+    """
+    judged = [each for each in found.drift if each.verdict in ("drift", "steady")]
+    if not judged:
+        return False
+    of_endpoint = [{"Name": "EndpointName", "Value": endpoint}]
+    metrics: list[dict[str, Any]] = [
+        {
+            "MetricName": "PopulationStabilityIndex",
+            "Dimensions": [*of_endpoint, {"Name": "Feature", "Value": each.feature}],
+            "Value": each.psi,
+        }
+        for each in judged
+    ]
+    for name, value in (
+        (alarms.DRIFTED_FEATURES, len(found.drifted)),
+        ("ShareUnderThreshold", found.under_threshold / found.records),
+    ):
+        metrics.append({"MetricName": name, "Dimensions": of_endpoint, "Value": value})
+    cloudwatch.put_metric_data(Namespace=alarms.MONITORING, MetricData=metrics)
+    return True

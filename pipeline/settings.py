@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from monitoring.limits import Feature, Limits
 from pipeline import algorithms
 from pipeline.hosting import DEFAULTS, Hosting
 from pipeline.search import Tuning, switch
@@ -39,8 +40,9 @@ ROLES = {
     "model_role_arn": "model",
 }
 
-# What training does by default is written down once, where it trains.
+# What training and monitoring do by default is written down once, with them.
 RECIPE = Recipe()
+LIMITS = Limits()
 
 # Variables of other parts, which are no settings of the workflow.
 OTHER_VARIABLES = {
@@ -145,6 +147,11 @@ class Settings(BaseSettings):
     max_accuracy_drop: Annotated[Number, Field(ge=0, le=1)] = 1.0
     # Unset, it is the one that the deployed model's calibration recommends; see `thresholds`.
     confidence_threshold: Annotated[Number, Field(ge=0, le=1)] | None = None
+    # What counts as drift of an endpoint's records from its model's baseline; see `monitoring.limits`.
+    drift_psi: Annotated[Number, Field(gt=0, le=100)] = LIMITS.psi
+    drift_features: Annotated[tuple[Feature, ...], NoDecode, BeforeValidator(_comma_separated)] = (
+        LIMITS.features
+    )
     # Whether an image under the threshold waits for a person. A queue keeps messages for 14 days at most.
     review: bool = False
     review_timeout_seconds: Annotated[Integer, Field(ge=1, le=1_209_600)] = 259_200

@@ -22,8 +22,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from localaws import control
+from monitoring.drift import FEWEST
 from pipeline import archives, clients, deployment, endpoints, runs
 from pipeline.cli import app
+from pipeline.commands.monitor import DRIFTED
 from pipeline.settings import load
 from processing.synthetic import write_archive
 
@@ -238,8 +240,24 @@ class Run:
             self._batch(small)
             wait_for(self._captured, "captured requests")
             self.scones("monitor", "report")
+            self._check_drift()
             self.scones("model", "reject", "2")  # it serves in staging: the deployer tells of it
             wait_for(lambda: self._executions(target), "an execution of the approval target")
+
+    def _check_drift(self) -> None:
+        """The same white picture, often enough to be judged."""
+        white = self.folder / "white.png"
+        Image.new("L", (32, 32), 255).save(white)
+        for _ in range(2 * FEWEST):
+            self.scones("endpoint", "predict", str(white))
+
+        def judged() -> bool:
+            """Records arrive some seconds after the requests."""
+            return "too few" not in self.scones("monitor", "report")
+
+        wait_for(judged, "records enough")
+        result = CliRunner().invoke(app, ["monitor", "check", "--publish"], catch_exceptions=False)
+        assert result.exit_code == DRIFTED, result.output
 
     def _batch(self, image: Path) -> None:
         folder = self.folder / "images"

@@ -139,7 +139,7 @@ def test_an_endpoint_from_its_making_to_its_deletion(world):
         "scones:endpoint": made.endpoint,
     }
     assert made.scaling["MaxCapacity"] == 3
-    assert len(world.clients("cloudwatch").describe_alarms(AlarmNames=made.alarms)["MetricAlarms"]) == 4
+    assert len(world.clients("cloudwatch").describe_alarms(AlarmNames=made.alarms)["MetricAlarms"]) == 5
 
     updated = deployment.deploy(world.clients, settings, second)
     assert (updated.endpoint, updated.action, updated.previous_package) == (
@@ -162,7 +162,7 @@ def test_an_endpoint_from_its_making_to_its_deletion(world):
 
     removed = endpoints.delete_all(world.clients, settings, made.endpoint)
     assert f"endpoint {made.endpoint}" in removed
-    assert sum(what.startswith(("alarm", "scal")) for what in removed) == 6
+    assert sum(what.startswith(("alarm", "scal")) for what in removed) == 7
     assert not {made.config, updated.config} & world.left()
 
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from monitoring.capture import COLUMNS, CaptureError, read_captures
+from monitoring.capture import COLUMNS, CaptureError, NoLaterCaptureError, read_captures
 
 CLASSES = ("bicycle", "motorcycle")
 REAL = Path(__file__).parents[4] / "shared" / "data" / "captures"
@@ -185,6 +186,45 @@ def test_whatever_stands_between_records_never_stops_the_reading(tmp_path_factor
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real capture files are not at hand; ours have their shape")
+def hours(tmp_path):
+    """A record at ten past each hour from 4 to 8, in the folder of its hour."""
+    for hour in range(4, 9):
+        path = tmp_path / f"scones/AllTraffic/2026/02/03/{hour:02}/10-00-000-a.jsonl"
+        path.parent.mkdir(parents=True)
+        path.write_text(line(time=f"2026-02-03T{hour:02}:10:00Z", event=f"{hour}") + "\n")
+
+
+@pytest.mark.parametrize(
+    ("since", "events", "files"),
+    [
+        (None, "45678", 5),
+        ("2026-02-03T06:10:00.9Z", "678", 4),  # records have whole seconds; an hour more is read
+        ("2026-02-03T06:10:01Z", "78", 4),
+        ("2026-02-03T08:10:00+02:00", "678", 4),
+        ("2026-02-03T00:30:00Z", "45678", 5),
+    ],
+)
+def test_since_a_time_only_later_hours_are_read(tmp_path, since, events, files):
+    hours(tmp_path)
+    moment = datetime.fromisoformat(since) if since else None
+    captures = read_captures(tmp_path, since=moment)
+    assert "".join(captures.table["event_id"]) == events
+    assert captures.files == files
+
+
+@pytest.mark.parametrize("since", ["2026-02-03T08:10:01Z", "2026-02-04T00:00:00Z", "2027-01-01T00:00:00Z"])
+def test_records_that_are_all_earlier_are_told(tmp_path, since):
+    hours(tmp_path)
+    with pytest.raises(NoLaterCaptureError, match=r"holds no record since 202\d"):
+        read_captures(tmp_path, since=datetime.fromisoformat(since))
+
+
+def test_a_time_without_a_zone_is_utc(tmp_path):
+    write(tmp_path, "a.jsonl", line(time="2026-02-03T04:05:06"))
+    (time,) = read_captures(tmp_path, since=datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)).table["time"]
+    assert time.isoformat() == "2026-02-03T04:05:06+00:00"
+
+
 def test_the_real_files_of_two_endpoints():
     captures = read_captures(REAL, classes=CLASSES)
 

@@ -9,22 +9,20 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 from PIL import Image
 
 from monitoring import figure
+from monitoring.baseline import Baseline
 from monitoring.capture import COLUMNS, Captures, Payload
 from monitoring.figure import by_moment
-from monitoring.report import ReportError, Training, measure_brightness, write_report
+from monitoring.report import ReportError, measure_brightness, write_report
 
 CLASSES = ("bicycle", "motorcycle")
-STATISTICS = {
-    "splits": {
-        "train": {
-            "per_class": {"bicycle": 30, "motorcycle": 10},
-            "brightness_histogram": [0] * 16 + [10] + [0] * 14 + [10],  # bins of 8: 128..136 and 248..256
-        }
-    }
-}
+HISTOGRAM = np.array([0] * 16 + [20] + [0] * 14 + [20])  # bins of 8: 128..136 and 248..256
+BASELINE = Baseline(
+    {"bicycle": 30, "motorcycle": 10}, HISTOGRAM, np.repeat([[0.9, 0.1], [0.4, 0.6]], 20, axis=0)
+)
 
 
 def payload(brightness):
@@ -55,7 +53,7 @@ def test_the_numbers_and_the_picture(tmp_path):
         (0.95, "bicycle", 100), (0.85, "motorcycle", 200), (0.6, "bicycle", 60), (0.9, "bicycle", None)
     )
 
-    report = write_report(seen, picture, threshold=0.9, statistics=STATISTICS)
+    report = write_report(seen, picture, threshold=0.9, baseline=BASELINE)
 
     assert report.records == 4
     assert report.under_threshold == 2  # 0.9 itself is not under 0.9
@@ -64,6 +62,8 @@ def test_the_numbers_and_the_picture(tmp_path):
     assert report.mean_brightness == pytest.approx(120)
     assert report.training_brightness == pytest.approx((132 + 252) / 2)
     assert report.undecodable_images == 1
+    assert {each.verdict for each in report.drift} == {"too few"}
+    assert report.drifted == []
     assert json.loads(picture.with_suffix(".json").read_text())["under_threshold"] == 2
     with Image.open(picture) as image:
         assert image.format == "PNG"
@@ -80,19 +80,39 @@ def test_any_number_of_records_can_be_drawn(tmp_path, count):
     assert write_report(captures(*rows), tmp_path / "a.png", threshold=0.8).records == count
 
 
-def test_without_statistics_nothing_is_compared(tmp_path):
+def test_without_a_baseline_nothing_is_compared(tmp_path):
     report = write_report(captures((0.95, "bicycle", 100)), tmp_path / "a.png", threshold=0.8)
 
     assert report.training_brightness is None
+    assert report.drift == ()
 
 
-@pytest.mark.parametrize("statistics", [{}, {"splits": {"train": {"per_class": {}}}}, {"splits": []}])
-def test_other_statistics_are_refused_and_nothing_is_written(tmp_path, statistics):
-    with pytest.raises(ReportError, match="not those of PrepareData"):
-        write_report(
-            captures((0.95, "bicycle", 100)), tmp_path / "a.png", threshold=0.8, statistics=statistics
-        )
-    assert list(tmp_path.iterdir()) == []
+def test_drift_is_in_the_numbers_and_in_the_titles(tmp_path, monkeypatch):
+    titles = []
+    said = figure._say
+    monkeypatch.setattr(
+        figure,
+        "_say",
+        lambda axes, drift: (said(axes, drift), titles.append((axes.get_title(), axes.title.get_color()))),
+    )
+    seen = captures(*[(0.9, "bicycle", 5)] * 20, *[(0.6, "motorcycle", 5)] * 20)
+
+    report = write_report(seen, tmp_path / "a.png", threshold=0.8, baseline=BASELINE)
+
+    assert report.drifted == ["brightness"]
+    numbers = json.loads((tmp_path / "a.json").read_text())["drift"]
+    assert [each["verdict"] for each in numbers] == ["drift", "steady", "not judged"]
+    assert [title.partition(": ")[2].split(",")[0] for title, _ in titles][:2] == ["drift", "steady"]
+    assert [colour for _, colour in titles] == ["C3", "black", "black"]
+
+
+def test_the_baselines_confidence_is_drawn_as_if_it_were_as_many():
+    table = captures(*[(0.9, "bicycle", 1)] * 10).table
+    axes, _ = panel()
+    figure._draw_confidence(axes, table, dict.fromkeys(CLASSES, "C0"), 0.8, BASELINE)
+    (steps,) = (patch for patch in axes.patches if isinstance(patch, StepPatch))
+    assert steps.get_data().values.sum() == pytest.approx(10)
+    assert [text.get_text() for text in axes.get_legend().texts] == [*CLASSES, "validation, scaled"]
 
 
 def test_inputs_without_answers_are_no_report(tmp_path):
@@ -169,7 +189,7 @@ def test_shares_end_at_one():
     table = captures(*[(0.9, "bicycle", 1)] * 9).table
     trust, mix = panel()[0], panel()[0]
     figure._draw_trust(trust, table, 0.8)
-    figure._draw_mix(mix, table, CLASSES, Training.from_statistics(STATISTICS))
+    figure._draw_mix(mix, table, CLASSES, BASELINE)
     assert 1 < trust.get_ylim()[1] < 1.05
     assert 1 < mix.get_xlim()[1] < 1.05
 

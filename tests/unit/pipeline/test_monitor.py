@@ -1,28 +1,34 @@
 """Which of an endpoint's records a report is about."""
 
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
 
-import pandas as pd
 import pytest
 
-from monitoring.capture import COLUMNS, CaptureError, Captures
+from monitoring.capture import CaptureError, NoLaterCaptureError, read_captures
 from pipeline import monitor, predictions
 
 ENDPOINT = "scones-1"
 
 
+def record(time: str, inference_id: str | None) -> str:
+    answer = {"observedContentType": "application/json", "data": "[0.5, 0.5]", "encoding": "JSON"}
+    metadata = {"eventId": "e", "inferenceTime": time, "inferenceId": inference_id}
+    return json.dumps({"captureData": {"endpointOutput": answer}, "eventMetadata": metadata}) + "\n"
+
+
 @pytest.fixture
-def captured(monkeypatch, clients, settings):
+def captured(monkeypatch, clients, settings, tmp_path):
     """Takes when the endpoint's config was made, and gives the times of the records that are looked at."""
 
     def times(made: datetime, since: datetime | None = None) -> list[str]:
-        moments = pd.to_datetime(["2026-02-03T04:00:00Z", "2026-02-03T05:00:00Z", "2026-02-03T06:00:00Z"])
-        ids = [None, None, predictions.SMOKE_TEST]
-        rows = [
-            dict.fromkeys(COLUMNS) | {"time": t, "inference_id": i} for t, i in zip(moments, ids, strict=True)
-        ]
-        table = pd.DataFrame(rows, columns=list(COLUMNS))
-        monkeypatch.setattr(monitor, "read_captures", lambda *_, **__: Captures(table, 1, (), ("a", "b")))
+        ids = {"04": None, "05": None, "06": predictions.SMOKE_TEST}
+        lines = [record(f"2026-02-03T{hour}:00:00Z", inference_id) for hour, inference_id in ids.items()]
+        path = tmp_path / "records.jsonl"
+        path.write_text("".join(lines))
+        monkeypatch.setattr(
+            monitor, "read_captures", lambda _uri, **options: read_captures(path, **options | {"s3": None})
+        )
         monkeypatch.setattr(predictions, "deployed_classes", lambda *_: ("a", "b"))
         monkeypatch.setattr(predictions, "deployed_at", lambda *_: made)
         found = monitor.captures(clients, settings, ENDPOINT, since)
@@ -49,7 +55,23 @@ def test_a_time_that_is_given_stands_above_the_deployments(captured):
 
 
 def test_no_record_of_the_package_is_told(captured):
-    with pytest.raises(
-        CaptureError, match="none of the 2 records of scones-1 is of the package that it serves"
-    ):
+    with pytest.raises(CaptureError, match="no record of scones-1 is of the package that it serves now"):
+        captured(datetime(2026, 2, 3, 6, 30, tzinfo=UTC))
+
+
+def test_requests_of_our_own_are_no_traffic(captured):
+    with pytest.raises(CaptureError, match="nobody has asked scones-1 yet but this program"):
         captured(datetime(2026, 2, 3, 5, 30, tzinfo=UTC))
+
+
+def test_no_record_since_the_given_time_is_told(captured):
+    with pytest.raises(NoLaterCaptureError, match=r"no record since 2026-02-03 06:30:00 UTC"):
+        captured(datetime(2026, 2, 3, 4, tzinfo=UTC), datetime(2026, 2, 3, 6, 30, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(("deployed", "begins"), [(timedelta(hours=9), 2), (timedelta(hours=1), 1)])
+def test_the_last_hours_end_where_the_package_began(monkeypatch, clients, deployed, begins):
+    now = datetime.now(UTC)
+    monkeypatch.setattr(predictions, "deployed_at", lambda *_: now - deployed)
+    found = monitor.last_hours(clients, ENDPOINT, 2)
+    assert (now - found).total_seconds() == pytest.approx(begins * 3600, abs=60)

@@ -1,0 +1,138 @@
+"""Whether what an endpoint sees and says has moved away from its model's baseline.
+
+How far is the population stability index of two histograms p and q, the sum of (p - q) ln(p / q); from 0.2 or
+0.25 on credit scoring, where it comes from, speaks of a significant shift (Siddiqi, Credit Risk Scorecards,
+2006). Of few records it is large by chance, with an expectation of about bins / records, so a chi-square test
+of homogeneity has to agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from monitoring.baseline import Baseline
+from monitoring.limits import Feature, Limits
+
+Verdict = Literal["drift", "steady", "too few", "not judged"]
+
+# Bins hold about as many of the baseline each, and five of the captured or more: the test's usual rule.
+BINS = 10
+PER_BIN = 5
+FEWEST = 30
+# Of three features that are looked at each day, a false alarm a year would be by chance alone.
+CHANCE = 0.001
+TRAINING, VALIDATION = "training images", "validation answers"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One feature of the captured records beside its baseline.
+
+    Attributes:
+        captured, baseline: how many there are of each; `baseline_of` says what the latter are.
+        psi: population stability index, 0 for equal distributions.
+        p_value: how often equal distributions would differ so much.
+    """
+
+    feature: Feature
+    captured: int
+    baseline: int
+    baseline_of: str
+    psi: float
+    p_value: float
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        if self.verdict == "too few":
+            few = min(self.captured, self.baseline)
+            return f"{self.feature}: {few} are too few to compare, {FEWEST} are wanted"
+        chance = f"p < {CHANCE}" if self.p_value < CHANCE else f"p = {self.p_value:.2g}"
+        return (
+            f"{self.feature}: {self.verdict}, PSI {self.psi:.2f} ({chance}) "
+            f"to the {self.baseline:,} {self.baseline_of}"
+        )
+
+
+def compare(
+    brightness: np.ndarray,
+    confidence: np.ndarray,
+    predicted: Mapping[str, int],
+    baseline: Baseline,
+    limits: Limits,
+) -> tuple[Drift, ...]:
+    """Each feature that the baseline has.
+
+    `brightness` float [n] in 0..255 and `confidence` float [m] in 0..1 are of the captured records,
+    `predicted` their counts by class.
+    """
+    found = [_brightness(brightness, baseline, limits)]
+    if baseline.answers is not None:
+        found.append(_confidence(confidence, baseline.answers.max(axis=1), limits))
+    counts, trained = np.array([(n, baseline.per_class.get(name, 0)) for name, n in predicted.items()]).T
+    found.append(_judged("predicted_class", counts, trained, TRAINING, limits))
+    return tuple(found)
+
+
+def population_stability_index(captured: np.ndarray, baseline: np.ndarray) -> float:
+    """Of two histograms' counts over the same bins; half a count more in each, so that none is empty."""
+    p, q = ((counts + 0.5) / (counts + 0.5).sum() for counts in (captured, baseline))
+    return float(((p - q) * np.log(p / q)).sum())
+
+
+def homogeneity(captured: np.ndarray, baseline: np.ndarray) -> float:
+    """p-value of the chi-square test that two histograms are of one distribution."""
+    table = np.stack([captured, baseline])
+    table = table[:, table.sum(axis=0) > 0]
+    if table.shape[1] < 2 or not table.sum(axis=1).all():
+        return 1.0
+    return float(stats.chi2_contingency(table, correction=False).pvalue)
+
+
+def _brightness(captured: np.ndarray, baseline: Baseline, limits: Limits) -> Drift:
+    """Neighbouring bins of the baseline's histogram are put together."""
+    counts = baseline.brightness
+    fine, _ = np.histogram(captured, bins=len(counts), range=(0, 256))
+    middle = (np.cumsum(counts) - counts / 2) / max(counts.sum(), 1)
+    bins = _bins(len(captured))
+    group = (middle * bins).astype(int).clip(0, bins - 1)
+    coarse, base = (np.bincount(group, weights=of, minlength=bins) for of in (fine, counts))
+    return _judged("brightness", coarse, base, TRAINING, limits)
+
+
+def _confidence(captured: np.ndarray, baseline: np.ndarray, limits: Limits) -> Drift:
+    shares = np.linspace(0, 1, _bins(len(captured)) + 1)[1:-1]
+    edges = np.unique(np.quantile(baseline, shares))
+    counts, base = (
+        np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
+        for values in (captured, baseline)
+    )
+    return _judged("confidence", counts, base, VALIDATION, limits)
+
+
+def _bins(captured: int) -> int:
+    return max(2, min(BINS, captured // PER_BIN))
+
+
+def _judged(
+    feature: Feature, captured: np.ndarray, baseline: np.ndarray, baseline_of: str, limits: Limits
+) -> Drift:
+    psi, p_value = population_stability_index(captured, baseline), homogeneity(captured, baseline)
+    verdict: Verdict = "drift" if psi >= limits.psi and p_value < CHANCE else "steady"
+    if min(captured.sum(), baseline.sum()) < FEWEST:
+        verdict = "too few"
+    elif feature not in limits.features:
+        verdict = "not judged"
+    return Drift(
+        feature=feature,
+        captured=int(captured.sum()),
+        baseline=int(baseline.sum()),
+        baseline_of=baseline_of,
+        psi=round(psi, 4),
+        p_value=p_value,
+        verdict=verdict,
+    )

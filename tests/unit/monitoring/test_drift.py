@@ -1,0 +1,155 @@
+"""Drift: against values worked out by hand, and how often it is wrong on data of a known distribution."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from monitoring.baseline import Baseline
+from monitoring.drift import FEWEST, compare, homogeneity, population_stability_index
+from monitoring.limits import Limits
+
+CLASSES = ("bicycle", "motorcycle")
+LOOKED = 4_000  # images of the baseline
+counts = st.lists(st.integers(0, 10_000), min_size=1, max_size=32)
+
+
+def draw(images: int, seed: int, brighter: float = 0, surer: float = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Brightness and confidence of images that come from one source."""
+    rng = np.random.default_rng(seed)
+    light = rng.normal(120 + brighter, 30, images).clip(0, 255)
+    return light, 0.5 + 0.5 * rng.beta(5 + surer, 1.2, images)
+
+
+def baseline(answers: bool = True) -> Baseline:
+    light, confidence = draw(LOOKED, seed=1)
+    histogram, _ = np.histogram(light, bins=32, range=(0, 256))
+    said = np.stack([confidence, 1 - confidence], axis=1)
+    said[::2] = said[::2, ::-1]  # half of each class
+    return Baseline({"bicycle": LOOKED // 2, "motorcycle": LOOKED // 2}, histogram, said if answers else None)
+
+
+BASELINE = baseline()
+
+
+def verdicts(
+    light: np.ndarray, confidence: np.ndarray, predicted=None, base=BASELINE, limits: Limits | None = None
+) -> dict[str, str]:
+    predicted = predicted or {"bicycle": len(light) // 2, "motorcycle": len(light) - len(light) // 2}
+    found = compare(light, confidence, predicted, base, limits or Limits())
+    return {each.feature: each.verdict for each in found}
+
+
+def test_the_index_by_hand():
+    captured, base = np.array([30, 70]), np.array([50, 50])
+    p, q = (30.5 / 101, 70.5 / 101), (0.5, 0.5)
+    by_hand = sum((a - b) * math.log(a / b) for a, b in zip(p, q, strict=True))
+    assert population_stability_index(captured, base) == pytest.approx(by_hand)
+
+
+def test_the_test_is_fishers_where_there_are_two_bins():
+    """Within what an approximation of an exact test may be off by."""
+    captured, base = np.array([300, 700]), np.array([340, 660])
+    exact = stats.fisher_exact([captured, base]).pvalue
+    assert homogeneity(captured, base) == pytest.approx(exact, rel=0.15)
+
+
+@given(counts, st.randoms(use_true_random=False))
+def test_any_histograms_have_an_index_and_a_probability(captured, random):
+    base = captured[:]
+    random.shuffle(base)
+    index = population_stability_index(np.array(captured), np.array(base))
+    assert index >= 0
+    assert 0 <= homogeneity(np.array(captured), np.array(base)) <= 1
+    assert population_stability_index(np.array(captured), np.array(captured)) == 0
+
+
+@pytest.mark.parametrize("images", [FEWEST, 60, 200, 2_000])
+def test_the_same_source_is_steady(images):
+    """One in a thousand by chance for each of two features; both limits together are stricter still."""
+    trials = 300
+    wrong = sum("drift" in verdicts(*draw(images, seed)).values() for seed in range(100, 100 + trials))
+    assert wrong <= 3
+
+
+@pytest.mark.parametrize(
+    ("shift", "drifted"),
+    [
+        ({"brighter": 60}, {"brightness": "drift", "confidence": "steady"}),
+        ({"brighter": -60}, {"brightness": "drift", "confidence": "steady"}),
+        ({"surer": -4}, {"brightness": "steady", "confidence": "drift"}),
+        ({"surer": 30}, {"brightness": "steady", "confidence": "drift"}),
+    ],
+)
+@pytest.mark.parametrize("images", [FEWEST, 300])
+def test_another_source_has_drifted(shift, drifted, images):
+    found = verdicts(*draw(images, seed=7, **shift))
+    assert found == drifted | {"predicted_class": "not judged"}
+
+
+def test_a_small_shift_of_very_many_images_is_below_the_limit():
+    """Chance can be ruled out; it is not worth an alarm."""
+    light, confidence = draw(50_000, seed=3, brighter=4)
+    found = compare(light, confidence, {"bicycle": 25_000, "motorcycle": 25_000}, BASELINE, Limits())
+    assert found[0].p_value < 0.001
+    assert found[0].psi < 0.2
+    assert found[0].verdict == "steady"
+    assert verdicts(light, confidence, limits=Limits(psi=0.001))["brightness"] == "drift"
+
+
+def test_images_of_one_brightness_have_drifted():
+    _, confidence = draw(100, seed=7)
+    for value in (0, 119.7, 255):
+        assert verdicts(np.full(100, value), confidence)["brightness"] == "drift"
+
+
+@pytest.mark.parametrize("images", [0, 1, FEWEST - 1])
+def test_few_are_not_judged(images):
+    light, confidence = draw(images, seed=7, brighter=100)
+    assert set(verdicts(light, confidence).values()) == {"too few"}
+
+
+def test_images_that_cannot_be_decoded_leave_the_answers():
+    _, confidence = draw(100, seed=7)
+    found = verdicts(np.empty(0), confidence, {"bicycle": 50, "motorcycle": 50})
+    assert found == {"brightness": "too few", "confidence": "steady", "predicted_class": "not judged"}
+
+
+@pytest.mark.parametrize("base", [BASELINE, baseline(answers=False)], ids=["answers", "labels alone"])
+def test_the_mix_of_classes_is_judged_on_request(base):
+    light, confidence = draw(200, seed=7)
+    limits = Limits(features=("predicted_class",))
+    for predicted, verdict in (
+        ({"bicycle": 105, "motorcycle": 95}, "steady"),
+        ({"bicycle": 190, "motorcycle": 10}, "drift"),
+    ):
+        found = verdicts(light, confidence, predicted, base, limits)
+        assert found["predicted_class"] == verdict
+        assert found["brightness"] == "not judged"
+        assert ("confidence" in found) == (base.answers is not None)
+
+
+def test_a_model_that_is_always_sure_is_compared():
+    """All of the baseline's confidences are one value, so that its quantiles are."""
+    sure = Baseline(BASELINE.per_class, BASELINE.brightness, np.tile([1.0, 0.0], (200, 1)))
+    light, doubtful = draw(100, seed=7)
+    assert verdicts(light, np.ones(100), base=sure)["confidence"] == "steady"
+    assert verdicts(light, doubtful, base=sure)["confidence"] == "drift"
+
+
+@pytest.mark.parametrize(
+    ("images", "brighter", "says"),
+    [
+        (300, 0, "brightness: steady, PSI 0.0"),
+        (300, 90, r"brightness: drift, PSI \d\.\d\d \(p < 0.001\) to the 4,000 training images"),
+        (12, 0, "brightness: 12 are too few to compare, 30 are wanted"),
+    ],
+)
+def test_each_is_said_in_a_sentence(images, brighter, says):
+    light, confidence = draw(images, seed=7, brighter=brighter)
+    found = compare(light, confidence, {"bicycle": images, "motorcycle": 0}, BASELINE, Limits())
+    assert re.match(says, str(found[0])), str(found[0])
