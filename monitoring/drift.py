@@ -18,7 +18,8 @@ from scipy import stats
 from monitoring.baseline import Baseline
 from monitoring.limits import Feature, Limits
 
-Verdict = Literal["drift", "steady", "too few", "not judged"]
+# Not proven: the index reaches the limit, and may do so by chance.
+Verdict = Literal["drift", "not proven", "steady", "too few", "not judged"]
 
 # Bins hold about as many of the baseline each, and five of the captured or more: the test's usual rule.
 BINS = 10
@@ -35,7 +36,7 @@ class Drift:
 
     Attributes:
         captured, baseline: how many there are of each; `baseline_of` says what the latter are.
-        psi: population stability index, 0 for equal distributions.
+        psi: population stability index, 0 for equal distributions; `limit` is where drift begins.
         p_value: how often equal distributions would differ so much.
     """
 
@@ -44,18 +45,20 @@ class Drift:
     baseline: int
     baseline_of: str
     psi: float
+    limit: float
     p_value: float
     verdict: Verdict
 
-    def __str__(self) -> str:
+    @property
+    def finding(self) -> str:
+        """The verdict with what it rests on."""
         if self.verdict == "too few":
-            few = min(self.captured, self.baseline)
-            return f"{self.feature}: {few} are too few to compare, {FEWEST} are wanted"
+            return f"too few to compare, {min(self.captured, self.baseline)} of {FEWEST}"
         chance = f"p < {CHANCE}" if self.p_value < CHANCE else f"p = {self.p_value:.2g}"
-        return (
-            f"{self.feature}: {self.verdict}, PSI {self.psi:.2f} ({chance}) "
-            f"to the {self.baseline:,} {self.baseline_of}"
-        )
+        return f"{self.verdict}, PSI {self.psi:.2f} ({chance})"
+
+    def __str__(self) -> str:
+        return f"{self.feature}: {self.finding}, beside {self.baseline:,} {self.baseline_of}"
 
 
 def compare(
@@ -122,7 +125,9 @@ def _judged(
     feature: Feature, captured: np.ndarray, baseline: np.ndarray, baseline_of: str, limits: Limits
 ) -> Drift:
     psi, p_value = population_stability_index(captured, baseline), homogeneity(captured, baseline)
-    verdict: Verdict = "drift" if psi >= limits.psi and p_value < CHANCE else "steady"
+    verdict: Verdict = "steady"
+    if psi >= limits.psi:
+        verdict = "drift" if p_value < CHANCE else "not proven"
     if min(captured.sum(), baseline.sum()) < FEWEST:
         verdict = "too few"
     elif feature not in limits.features:
@@ -133,6 +138,7 @@ def _judged(
         baseline=int(baseline.sum()),
         baseline_of=baseline_of,
         psi=round(psi, 4),
+        limit=limits.psi,
         p_value=p_value,
         verdict=verdict,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import math
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 if TYPE_CHECKING:
     from monitoring.baseline import Baseline
     from monitoring.drift import Drift
+    from monitoring.report import Report
 
 _SIZE = (15, 9.5)  # inches
 _DPI = 110
@@ -25,15 +26,10 @@ _THUMBNAILS = (2, 6)  # rows and columns
 _MOMENTS = 24  # bins of the time axis, at most
 # A share of fewer answers than this may be off by 0.4 and more by chance: its place is shown, and no trend.
 _FEW = 5
+_SHORT = pd.Timedelta(minutes=5)
 _SHAPELESS = 30  # images; fewer are drawn one by one: bars of one or two would look like a distribution
 _CAPTURED, _TRAINING = "captured", "training"
 _RED = "C3"
-_SAID = {
-    "drift": "drift, PSI {0.psi:.2f}",
-    "steady": "steady, PSI {0.psi:.2f}",
-    "not judged": "PSI {0.psi:.2f}",
-    "too few": "too few to compare",
-}
 _STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.titleweight": "bold"}
 
 
@@ -41,14 +37,14 @@ def draw(
     answered: pd.DataFrame,
     classes: tuple[str, ...],
     brightness: np.ndarray,
-    threshold: float,
+    report: Report,
     baseline: Baseline | None,
-    drift: Sequence[Drift] = (),
 ) -> bytes:
     """The picture as PNG.
 
     `answered` is the table of captures with an answer, `brightness` float [n] in 0..255.
     """
+    threshold = report.threshold
     # Not pyplot: a report may be drawn in any thread of a program that draws pictures of its own.
     style: Any = {**sns.axes_style("whitegrid"), **sns.plotting_context("notebook", 0.85), **_STYLE}
     with mpl.rc_context(style):
@@ -60,15 +56,17 @@ def draw(
         confidence, trust, mix, light = top.subplots(2, 2).flat
         colours = dict(zip(classes, sns.color_palette("colorblind", len(classes)), strict=True))
         _draw_confidence(confidence, answered, colours, threshold, baseline)
-        _draw_trust(trust, answered, threshold)
+        _draw_trust(trust, answered, threshold, report.validation_under_threshold)
         _draw_mix(mix, answered, classes, baseline)
         _draw_brightness(light, brightness, baseline)
         _draw_doubtful(bottom, answered, threshold)
         panels = {"confidence": confidence, "predicted_class": mix, "brightness": light}
-        for each in drift:
+        for each in report.drift:
             _say(panels[each.feature], each)
         first, last = answered["time"].iloc[0], answered["time"].iloc[-1]
-        figure.suptitle(f"{len(answered)} answers, {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC")
+        of = f"{report.subject}: " if report.subject else ""
+        answers = f"{len(answered):,} answer{'s' * (len(answered) != 1)}"
+        figure.suptitle(f"{of}{answers}, {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC")
         buffer = io.BytesIO()
         canvas.print_png(buffer)
     return buffer.getvalue()
@@ -76,10 +74,8 @@ def draw(
 
 def _say(axes: Any, drift: Drift) -> None:
     """The verdict in the panel's title, in red where it has drifted."""
-    axes.set_title(
-        f"{axes.get_title()}: {_SAID[drift.verdict].format(drift)}",
-        color=_RED if drift.verdict == "drift" else "black",
-    )
+    colour = _RED if drift.verdict == "drift" else "black"
+    axes.set_title(f"{axes.get_title()}: {drift.finding}", color=colour)
 
 
 def _draw_confidence(
@@ -122,8 +118,11 @@ def _draw_confidence(
     axes.set(title="Confidence by predicted class", xlabel="confidence", ylabel="answers", xlim=(lowest, 1))
 
 
-def _draw_trust(axes: Any, answered: pd.DataFrame, threshold: float) -> None:
-    """The share of answers under the threshold over time, with how many answers it stands on."""
+def _draw_trust(axes: Any, answered: pd.DataFrame, threshold: float, validation: float | None = None) -> None:
+    """The share of answers under the threshold over time, with how many answers it stands on.
+
+    `validation` is the share of the validation images' answers.
+    """
     moments = by_moment(answered, threshold)
     width = (moments["end"] - moments["begin"]) * 0.9
     count_axes = axes.twinx()
@@ -133,9 +132,23 @@ def _draw_trust(axes: Any, answered: pd.DataFrame, threshold: float) -> None:
     count_axes.grid(False)
     axes.set_zorder(count_axes.get_zorder() + 1)
     axes.patch.set_visible(False)
+    if validation is not None:
+        axes.axhline(validation, color="0.3", linestyle="--", linewidth=1, label="validation")
     _draw_shares(axes, moments, moments["begin"] + width / 2)
+    if len(axes.get_legend_handles_labels()[0]) > 1:
+        axes.legend(loc="best", fontsize="small")
     axes.set(title=f"Share under the threshold {threshold:g}", xlabel="time (UTC)", ylabel="share")
     axes.set_ylim(-0.03, 1.03)
+    _mark_times(axes, moments["begin"].iloc[0], moments["end"].iloc[-1])
+
+
+def _mark_times(axes: Any, begin: pd.Timestamp, end: pd.Timestamp) -> None:
+    if end - begin < _SHORT:
+        # Matplotlib's own ticks of seconds are numbers of one or two digits, which look like hours.
+        seconds = max(1, math.ceil((end - begin).total_seconds() / 4))
+        axes.set_xticks(pd.date_range(begin.floor("s"), end.ceil("s"), freq=f"{seconds}s"))
+        axes.xaxis.set_major_formatter(mdates.DateFormatter("%H:%M:%S"))
+        return
     places = mdates.AutoDateLocator(maxticks=8)
     axes.xaxis.set_major_locator(places)
     axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(places))
@@ -154,7 +167,6 @@ def _draw_shares(axes: Any, moments: pd.DataFrame, times: pd.Series) -> None:
     if not many.all():
         label = f"share of fewer than {_FEW} answers"
         axes.scatter(times[~many], moments["share"][~many], facecolor="white", label=label, **dots)
-        axes.legend(loc="best", fontsize="small")
 
 
 def by_moment(answered: pd.DataFrame, threshold: float) -> pd.DataFrame:
@@ -187,7 +199,8 @@ def _draw_mix(axes: Any, answered: pd.DataFrame, classes: tuple[str, ...], basel
     for bars in axes.containers:
         axes.bar_label(bars, fmt="{:.0%}", padding=3)
     # A label of a bar to the end stands outside the axes, so that the share's axis ends where a share does.
-    axes.set(title="Predicted classes beside the training data", ylabel="", xlim=(0, 1.005))
+    beside = " beside the training data" if baseline else ""
+    axes.set(title=f"Predicted classes{beside}", ylabel="", xlim=(0, 1.005))
     axes.legend(title=None, loc="lower right")
 
 
@@ -217,7 +230,8 @@ def _draw_doubtful(figure: Any, answered: pd.DataFrame, threshold: float) -> Non
         f"The least certain answers: predicted class and confidence, red under the threshold {threshold:g}"
     )
     figure.suptitle(title, fontweight="bold", fontsize="medium")
-    doubtful = answered.dropna(subset=["input"]).nsmallest(rows * columns, "confidence")
+    doubtful = answered.dropna(subset=["input"]).sort_values("confidence", kind="stable")
+    doubtful = doubtful.drop_duplicates("input").head(rows * columns)  # one sent again shows nothing new
     places = list(figure.subplots(rows, columns).flat)
     for place in places:
         place.axis("off")

@@ -8,7 +8,9 @@ the picture compares with nothing.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,38 +32,52 @@ class ReportError(Exception):
 
 
 @dataclass(frozen=True)
+class Subject:
+    """Whose records they are: of which endpoint and the package that it serves, from when on (ISO 8601)."""
+
+    endpoint: str
+    model_package: str | None
+    since: str
+
+    def __str__(self) -> str:
+        serving = self.model_package.rpartition("model-package/")[2] if self.model_package else "no package"
+        return f"{self.endpoint}, serving {serving}"
+
+
+@dataclass(frozen=True)
 class Report:
     """What the picture shows, in numbers.
 
     Attributes:
         first, last: times of the first and the last record, ISO 8601 in UTC.
         under_threshold: records whose confidence is under the threshold.
+        validation_under_threshold: of the model's answers to the validation images, the share that is;
+            None where they are not known.
         predicted: records by predicted class.
         mean_brightness: of the captured images, 0 to 255; None when none could be decoded.
         training_brightness: the same of the training images; None without a baseline.
         drift: each feature beside its baseline; empty without one.
+        drifted: the features whose verdict is drift.
         malformed: lines that are no record, each with its place and reason.
         picture: where it was written.
     """
 
+    subject: Subject | None
     records: int
     first: str
     last: str
     threshold: float
     under_threshold: int
+    validation_under_threshold: float | None
     mean_confidence: float
     predicted: dict[str, int]
     mean_brightness: float | None
     training_brightness: float | None
     undecodable_images: int
     drift: tuple[Drift, ...]
+    drifted: tuple[str, ...]
     malformed: tuple[str, ...]
     picture: str
-
-    @property
-    def drifted(self) -> list[str]:
-        """The features whose verdict is drift."""
-        return [each.feature for each in self.drift if each.verdict == "drift"]
 
 
 def write_report(
@@ -71,43 +87,51 @@ def write_report(
     threshold: float,
     baseline: Baseline | None = None,
     limits: Limits | None = None,
+    subject: Subject | None = None,
 ) -> Report:
     """Draws the picture (PNG) and writes the numbers beside it (same name, `.json`), each whole or not.
 
     `threshold` is the confidence under which an answer is not trusted, 0 to 1; `limits` say what counts as
-    drift from the baseline.
+    drift from the baseline; `subject` is for the heading.
 
     Raises:
-        ReportError: there is no record with an answer.
+        ReportError: there is no record with an answer, or `picture` is no name of a PNG file.
     """
+    if picture.suffix.lower() != ".png":
+        raise ReportError(f'The picture is a PNG file: name it *.png, not "{picture}".')
     if captures.table.empty:
         raise ReportError("There are no captured records to draw.")
     answered = captures.table.dropna(subset=["confidence"])
     if answered.empty:
         raise ReportError("No captured record has an answer: the endpoint captures its input only.")
     brightness, undecodable = measure_brightness(captures.table)
+    validation = baseline.answers.max(axis=1) if baseline and baseline.answers is not None else None
     predicted = {name: int((answered["predicted"] == name).sum()) for name in captures.classes}
     drift: tuple[Drift, ...] = ()
     if baseline:
         confidence = answered["confidence"].to_numpy()
         drift = compare(brightness, confidence, predicted, baseline, limits or Limits())
     report = Report(
+        subject=subject,
         records=len(captures.table),
         first=captures.table["time"].iloc[0].isoformat(),
         last=captures.table["time"].iloc[-1].isoformat(),
         threshold=threshold,
         under_threshold=int((answered["confidence"] < threshold).sum()),
+        validation_under_threshold=None if validation is None else float((validation < threshold).mean()),
         mean_confidence=round(float(answered["confidence"].mean()), 6),
         predicted=predicted,
         mean_brightness=round(float(brightness.mean()), 3) if len(brightness) else None,
         training_brightness=baseline.mean_brightness if baseline else None,
         undecodable_images=undecodable,
         drift=drift,
+        drifted=tuple(each.feature for each in drift if each.verdict == "drift"),
         malformed=tuple(map(str, captures.malformed)),
         picture=str(picture),
     )
+    drawn = draw(answered, captures.classes, brightness, report, baseline)
     picture.parent.mkdir(parents=True, exist_ok=True)
-    _replace(picture, draw(answered, captures.classes, brightness, threshold, baseline, drift))
+    _replace(picture, drawn)
     _replace(picture.with_suffix(".json"), (json.dumps(asdict(report), indent=2) + "\n").encode())
     return report
 
@@ -126,6 +150,15 @@ def measure_brightness(table: pd.DataFrame, seed: int = 0) -> tuple[np.ndarray, 
 
 
 def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    """Two reports at once have a temporary file each. Raises `OSError` with the path that was asked for."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -34,9 +34,22 @@ def ensure(cloudwatch: Any, hosting: Hosting, endpoint: str, only_missing: bool 
     its_variant = [*endpoint_only, {"Name": "VariantName", "Value": VARIANT}]
     requests = {"Namespace": "AWS/SageMaker", "Dimensions": its_variant}
     kinds: dict[str, dict[str, Any]] = {
-        "4xx": {"MetricName": "Invocation4XXErrors", **requests, **errors, **above},
-        "5xx": {"MetricName": "Invocation5XXErrors", **requests, **errors, **above},
+        "4xx": {
+            "AlarmDescription": "Clients send what the model refuses",
+            "MetricName": "Invocation4XXErrors",
+            **requests,
+            **errors,
+            **above,
+        },
+        "5xx": {
+            "AlarmDescription": "The model fails",
+            "MetricName": "Invocation5XXErrors",
+            **requests,
+            **errors,
+            **above,
+        },
         "latency": {
+            "AlarmDescription": "The model answers slower than latency_alarm_ms",
             "MetricName": "ModelLatency",
             "Statistic": "Average",
             "Threshold": hosting.latency_alarm_ms * 1_000,  # the metric is in microseconds
@@ -44,6 +57,7 @@ def ensure(cloudwatch: Any, hosting: Hosting, endpoint: str, only_missing: bool 
             **above,
         },
         "no-traffic": {
+            "AlarmDescription": "Nobody has asked for no_traffic_minutes",
             "MetricName": "Invocations",
             "Statistic": "Sum",
             "Threshold": 1,
@@ -53,6 +67,7 @@ def ensure(cloudwatch: Any, hosting: Hosting, endpoint: str, only_missing: bool 
             **requests,
         },
         "drift": {
+            "AlarmDescription": "What comes is no longer what the model was made with, says the last check",
             "Namespace": MONITORING,
             "MetricName": DRIFTED_FEATURES,
             "Dimensions": endpoint_only,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lambdas.deployer import handler as deployer
 from pipeline import alarms, autoscaling, endpoints, registry, smoke
-from pipeline.endpoints import DeployError, NoEndpointError
+from pipeline.endpoints import DeployError, Endpoint, NoEndpointError
 
 if TYPE_CHECKING:
     from pipeline.clients import Clients
@@ -219,6 +219,34 @@ def endpoint_of(clients: Clients, settings: Settings, environment: str) -> str:
             f"{environment} has no endpoint in service: `scones endpoint deploy --environment {environment}`"
         )
     return str(found["EndpointName"])
+
+
+@dataclass(frozen=True)
+class Serving(Endpoint):
+    """An endpoint; `package` is `<group>/<version>`, None where it serves none."""
+
+    environment: str | None
+    package: str | None
+
+
+def serving(sagemaker: Any, settings: Settings) -> list[Serving]:
+    """All endpoints, the newest first."""
+    found = []
+    for endpoint in endpoints.endpoints(sagemaker, settings.endpoint_name_prefix):
+        try:
+            described = endpoints.describe(sagemaker, endpoint.name)
+            tags = sagemaker.list_tags(ResourceArn=described["EndpointArn"])["Tags"]
+        except NoEndpointError:  # deleted meanwhile
+            continue
+        package = deployer.deployed_package(sagemaker, described["EndpointConfigName"])
+        found.append(
+            Serving(
+                **asdict(endpoint),
+                environment={tag["Key"]: tag["Value"] for tag in tags}.get("scones:environment"),
+                package=package.rpartition(":model-package/")[2] if package else None,
+            )
+        )
+    return found
 
 
 def staged_package(clients: Clients, settings: Settings, environment: str) -> Package:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from monitoring.baseline import Baseline
 from monitoring.capture import CaptureError, Captures, NoLaterCaptureError, read_captures
 from monitoring.limits import Limits
-from monitoring.report import Report, write_report
+from monitoring.report import Report, Subject, write_report
 from pipeline import alarms, endpoints, objects, predictions, thresholds
 
 if TYPE_CHECKING:
@@ -46,8 +46,15 @@ def captures(clients: Clients, settings: Settings, endpoint: str, since: datetim
         ) from None
     kept = found.without(OUR_REQUESTS)
     if kept.table.empty:
-        raise CaptureError(f"nobody has asked {endpoint} yet but this program, as its smoke test does")
+        asked = f"nobody has asked {endpoint} since {from_then:%Y-%m-%d %H:%M:%S %Z}"
+        raise CaptureError(f"{asked} but this program, whose smoke test is left out")
     return kept
+
+
+def answered_before(clients: Clients, endpoint: str, found: Captures) -> int:
+    """How many of the records are older than what the endpoint serves now."""
+    deployed = predictions.deployed_at(clients("sagemaker"), endpoint).replace(microsecond=0)
+    return int((found.table["time"] < deployed).sum())
 
 
 def last_hours(clients: Clients, endpoint: str, hours: float) -> datetime:
@@ -76,29 +83,39 @@ def wait_for_captures(
         time.sleep(settings.poll_seconds)
 
 
-def report(clients: Clients, settings: Settings, endpoint: str, found: Captures, picture: Path) -> Report:
-    """Draws `picture`, with its numbers beside it as JSON.
+def report(
+    clients: Clients,
+    settings: Settings,
+    endpoint: str,
+    found: Captures,
+    picture: Path,
+    since: datetime | None = None,
+) -> Report:
+    """Draws `picture`, with its numbers beside it as JSON; `since` is what `captures` was given.
 
     Raises:
         ReportError: no record has an answer.
         BaselineError: the package's statistics or predictions are something else.
     """
+    sagemaker = clients("sagemaker")
+    package = predictions.deployed_package(sagemaker, endpoint)
+    begin = since or predictions.deployed_at(sagemaker, endpoint)
     return write_report(
         found,
         picture,
-        threshold=thresholds.of_endpoint(clients("sagemaker"), settings, endpoint).value,
-        baseline=baseline(clients, endpoint),
+        threshold=thresholds.of_endpoint(sagemaker, settings, endpoint).value,
+        baseline=baseline(clients("s3"), package) if package else None,
         limits=Limits(settings.drift_psi, settings.drift_features),
+        subject=Subject(endpoint, package["ModelPackageArn"] if package else None, begin.isoformat()),
     )
 
 
-def baseline(clients: Clients, endpoint: str) -> Baseline | None:
-    """Of the deployed package: its training data's statistics and its answers to the validation images.
+def baseline(s3: Any, package: dict[str, Any]) -> Baseline | None:
+    """The statistics of a package's training data, and its answers to the validation images.
 
-    None without the statistics.
+    `package` is DescribeModelPackage's answer. None without the statistics.
     """
-    package = predictions.deployed_package(clients("sagemaker"), endpoint) or {}
-    metrics, s3 = package.get("ModelMetrics", {}), clients("s3")
+    metrics = package.get("ModelMetrics", {})
     statistics = _read(s3, metrics.get("ModelDataQuality", {}).get("Statistics", {}).get("S3Uri"))
     evaluation = metrics.get("ModelQuality", {}).get("Statistics", {}).get("S3Uri")
     answers = _read(s3, f"{evaluation.rpartition('/')[0]}/predictions.jsonl") if evaluation else None
@@ -114,7 +131,7 @@ def publish(cloudwatch: Any, endpoint: str, found: Report) -> bool:
 
     False, and nothing, where no feature could be judged: neither drift nor its absence is known.
     """
-    judged = [each for each in found.drift if each.verdict in ("drift", "steady")]
+    judged = [each for each in found.drift if each.verdict in ("drift", "not proven", "steady")]
     if not judged:
         return False
     of_endpoint = [{"Name": "EndpointName", "Value": endpoint}]

@@ -141,14 +141,13 @@ def predict(
 
 @app.command("list")
 def list_endpoints(context: typer.Context, as_json: Json = False) -> None:
-    """List the endpoints."""
+    """List the endpoints, with their environments and the packages that they serve."""
     settings, clients = connect(context)
-    from pipeline import console, endpoints
+    from pipeline import console, deployment
 
-    rows = [asdict(e) for e in endpoints.endpoints(clients("sagemaker"), settings.endpoint_name_prefix)]
-    console.print_rows(
-        rows, ("name", "status", "created", "modified"), "no endpoint: run `scones endpoint deploy`", as_json
-    )
+    rows = [asdict(each) for each in deployment.serving(clients("sagemaker"), settings)]
+    columns = ("name", "status", "environment", "package", "created", "modified")
+    console.print_rows(rows, columns, "no endpoint: run `scones endpoint deploy`", as_json)
 
 
 @app.command()

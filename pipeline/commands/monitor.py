@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import sys
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,14 +13,20 @@ import typer
 from pipeline.commands.context import Json, connect
 
 if TYPE_CHECKING:
+    from monitoring.capture import Captures
     from monitoring.report import Report
+    from pipeline.clients import Clients
 
 app = typer.Typer(no_args_is_help=True, help="What endpoints saw and said, and whether it has drifted.")
 
 DRIFTED = 3  # 1 is of errors, 2 of wrong usage
 
 Endpoint = Annotated[str | None, typer.Option(help="Its name; the newest in service if left out.")]
-Out = Annotated[Path, typer.Option(help="The picture; its numbers go beside it.")]
+Environment = Annotated[
+    str | None,
+    typer.Option(help="In place of a name: the endpoint of staging, prod, or another environment."),
+]
+Out = Annotated[Path, typer.Option(help="The picture, a PNG file; its numbers go beside it.")]
 Since = Annotated[
     datetime | None,
     typer.Option(
@@ -28,6 +35,16 @@ Since = Annotated[
     ),
 ]
 Hours = Annotated[float | None, typer.Option(min=0.1, max=24 * 3650, help="Only records of the last hours.")]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A report, and what it took to get there."""
+
+    clients: Clients
+    endpoint: str
+    captures: Captures
+    report: Report
 
 
 @app.callback()
@@ -39,6 +56,7 @@ def group() -> None:
 def report(
     context: typer.Context,
     endpoint: Endpoint = None,
+    environment: Environment = None,
     out: Out = Path("out/monitoring.png"),
     since: Since = None,
     hours: Hours = None,
@@ -46,16 +64,17 @@ def report(
 ) -> None:
     """Draw the captured records in one picture, beside the training data.
 
-    By default all since the endpoint's config was made.
+    By default all since the endpoint's config was made. Exit code 0, drift or not.
     """
-    _, name, written = _drawn(context, endpoint, out, since, hours)
-    _show(name, written, as_json)
+    drawn = _drawn(context, endpoint, environment, out, since, hours)
+    _show(drawn, as_json)
 
 
 @app.command()
 def check(
     context: typer.Context,
     endpoint: Endpoint = None,
+    environment: Environment = None,
     out: Out = Path("out/monitoring.png"),
     since: Since = None,
     hours: Hours = None,
@@ -68,45 +87,69 @@ def check(
 
     Draws the same picture as `report`.
     """
+    if publish and since:
+        raise typer.BadParameter("--publish is of what the endpoint serves now: give --hours, not --since")
     if hours is None and since is None:
         hours = 24
-    cloudwatch, name, written = _drawn(context, endpoint, out, since, hours)
+    drawn = _drawn(context, endpoint, environment, out, since, hours)
     from pipeline import monitor
 
-    published = publish and monitor.publish(cloudwatch, name, written)
-    _show(name, written, as_json)
-    if publish and not published and not as_json:
-        print("nothing was published: no feature could be judged")
-    if written.drifted:
+    published = publish and monitor.publish(drawn.clients("cloudwatch"), drawn.endpoint, drawn.report)
+    _show(drawn, as_json, {"published": published})
+    if publish and not as_json:
+        print("published" if published else "nothing was published: no feature could be judged")
+    if drawn.report.drifted:
         raise typer.Exit(DRIFTED)
 
 
 def _drawn(
-    context: typer.Context, endpoint: str | None, out: Path, since: datetime | None, hours: float | None
-) -> tuple[Any, str, Report]:
-    """A client of CloudWatch, the endpoint's name, and its report."""
+    context: typer.Context,
+    endpoint: str | None,
+    environment: str | None,
+    out: Path,
+    since: datetime | None,
+    hours: float | None,
+) -> Drawn:
     if since and hours:
         raise typer.BadParameter("give --since or --hours, not both")
+    if endpoint and environment:
+        raise typer.BadParameter("give --endpoint or --environment, not both")
     settings, clients = connect(context)
-    from pipeline import endpoints, monitor
+    from pipeline import deployment, endpoints, monitor
 
-    name = endpoint or endpoints.newest(clients("sagemaker"), settings)
+    if environment:
+        name = deployment.endpoint_of(clients, settings, environment)
+    else:
+        name = endpoint or endpoints.newest(clients("sagemaker"), settings)
     begin = since.replace(tzinfo=UTC) if since else None
     if hours:
         begin = monitor.last_hours(clients, name, hours)
     found = monitor.captures(clients, settings, name, begin)
-    return clients("cloudwatch"), name, monitor.report(clients, settings, name, found, out)
+    return Drawn(clients, name, found, monitor.report(clients, settings, name, found, out, begin))
 
 
-def _show(name: str, written: Report, as_json: bool) -> None:
-    from pipeline import console
+def _show(drawn: Drawn, as_json: bool, more: dict[str, Any] | None = None) -> None:
+    from pipeline import console, monitor
 
+    written = drawn.report
+    earlier = monitor.answered_before(drawn.clients, drawn.endpoint, drawn.captures)
+    if earlier:
+        print(
+            f"{earlier:,} of the records are older than the package that serves now, by which all are judged",
+            file=sys.stderr,
+        )
     if as_json:
-        console.print_json(asdict(written))
+        console.print_json(asdict(written) | (more or {}))
         return
     for line in written.malformed:
         print(f"skipped {line}")
-    print(f"{written.records} records of {name}, {written.under_threshold} under {written.threshold:g}")
+    records = f"{written.records:,} record{'s' * (written.records != 1)}"
+    share = written.validation_under_threshold
+    beside = "" if share is None else f" (of the validation answers {share:.1%})"
+    print(f"{records} of {written.subject}, {written.first} to {written.last}")
+    print(f"{written.under_threshold:,} under {written.threshold:g}{beside}")
     for each in written.drift:
         print(each)
+    if not written.drift:
+        print("no baseline: what it serves is no registered package with statistics; nothing was judged")
     print(written.picture)

@@ -159,18 +159,17 @@ def test_drift_from_the_first_request_to_the_alarm(world, check, tmp_path):
     world.ask(range(100, 110))
     few = check("--publish")
     assert few.returncode == 0, few.stderr
-    assert "brightness: 10 are too few to compare, 30 are wanted" in few.stdout
+    assert "brightness: too few to compare, 10 of 30" in few.stdout
     assert "nothing was published" in few.stdout
     assert world.metric("DriftedFeatures") == []
 
     world.ask(range(100, 156))
-    steady = check("--publish", "--json")
+    steady = check("--publish", "--json", "--environment", "dev")
     assert steady.returncode == 0, steady.stderr
-    assert [each["verdict"] for each in json.loads(steady.stdout)["drift"]] == [
-        "steady",
-        "steady",
-        "not judged",
-    ]
+    told = json.loads(steady.stdout)
+    assert [each["verdict"] for each in told["drift"]] == ["steady", "steady", "not judged"]
+    assert (told["drifted"], told["published"]) == ([], True)
+    assert told["subject"]["endpoint"] == world.endpoint
     assert world.metric("DriftedFeatures") == [0]
 
     world.ask(range(200, 256))
@@ -203,13 +202,29 @@ def test_a_later_package_is_not_judged_by_what_an_earlier_one_answered(world, ch
     assert found.returncode == 1
     # Whether the smoke test's record has arrived yet or not.
     assert re.match(r"error: (nobody has asked|.* holds no record since)", found.stderr), found.stderr
-    assert check("--since", "2026-01-01").returncode == 3
+    earlier = check("--since", "2026-01-01")
+    assert earlier.returncode == 3
+    assert re.match(r"\d+ of the records are older than the package that serves now", earlier.stderr)
+
+
+def test_the_list_says_what_serves_where(world):
+    (found,) = (each for each in deployment.serving(world.clients("sagemaker"), world.settings))
+    assert (found.name, found.environment) == (world.endpoint, "dev")
+    assert re.fullmatch(rf"{NAME}/\d+", found.package)
+
+
+def test_an_environment_without_endpoint_is_told(check):
+    found = check("--environment", "prod")
+    assert found.returncode == 1
+    assert found.stderr.startswith("error: prod has no endpoint in service")
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["--since", "2026-01-01", "--hours", "2"], "not both"),
+        (["--endpoint", "a", "--environment", "dev"], "not both"),
+        (["--publish", "--since", "2026-01-01"], "--hours"),
         (["--hours", "0"], "--hours"),
         (["--since", "yesterday"], "--since"),
     ],

@@ -60,7 +60,9 @@ def test_no_record_of_the_package_is_told(captured):
 
 
 def test_requests_of_our_own_are_no_traffic(captured):
-    with pytest.raises(CaptureError, match="nobody has asked scones-1 yet but this program"):
+    with pytest.raises(
+        CaptureError, match="nobody has asked scones-1 since 2026-02-03 05:30:00 UTC but this"
+    ):
         captured(datetime(2026, 2, 3, 5, 30, tzinfo=UTC))
 
 
