@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from monitoring.mistakes import Probability, first_mistake
+
+# Far more than any data set has: what is larger is damaged.
+_LARGEST_COUNT = 1_000_000_000
+_MOST_BINS = 256
 
 
 class BaselineError(Exception):
@@ -15,11 +21,19 @@ class BaselineError(Exception):
 
 
 @dataclass(frozen=True)
+class Source:
+    """A file's content, and its name for messages."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Baseline:
     """What the training data looked like, and what the model answered to images that it had not seen.
 
     Attributes:
-        per_class: training images by class.
+        per_class: training images by class, in the order of the model's answers.
         brightness: training images by mean luma, float [bins], in equal bins over 0..255.
         answers: the model's probabilities for the validation images, float [n, classes]; None where
             there are none.
@@ -30,21 +44,20 @@ class Baseline:
     answers: np.ndarray | None = None
 
     @classmethod
-    def read(cls, statistics: Mapping[str, Any], predictions: bytes | None = None) -> Baseline:
+    def read(cls, statistics: Source, predictions: Source | None, classes: Sequence[str]) -> Baseline:
         """From PrepareData's statistics.json and, where it is there, EvaluateModel's predictions.jsonl.
 
-        Raises BaselineError when they are something else.
+        `classes` are those of the model. Raises BaselineError when the files are something else.
         """
-        other = "The statistics are not those of PrepareData"
-        try:
-            split = statistics["splits"]["train"]
-            per_class = {name: int(count) for name, count in split["per_class"].items()}
-            brightness = np.asarray(split["brightness_histogram"], dtype=float)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise BaselineError(f"{other}: {error!r} is wrong.") from error
-        if brightness.ndim != 1 or not len(brightness) or not (brightness >= 0).all():
-            raise BaselineError(f"{other}: the brightness histogram is not a list of counts.")
-        return cls(per_class, brightness, _answers(predictions, len(per_class)) if predictions else None)
+        split = _split(statistics)
+        if set(split.per_class) != set(classes):
+            raise BaselineError(
+                f"{statistics.name} is of the classes {', '.join(split.per_class)}, and the model's are "
+                f"{', '.join(classes)}"
+            )
+        per_class = {name: split.per_class[name] for name in classes}
+        answers = _answers(predictions, len(classes)) if predictions else None
+        return cls(per_class, np.asarray(split.brightness_histogram, dtype=float), answers)
 
     @property
     def mean_brightness(self) -> float | None:
@@ -55,13 +68,50 @@ class Baseline:
         return float(self.brightness @ centres / total) if total else None
 
 
-def _answers(predictions: bytes, classes: int) -> np.ndarray:
-    other = "The predictions are not those of EvaluateModel"
+_Count = Annotated[int, Field(ge=0, le=_LARGEST_COUNT)]
+
+
+class _Split(BaseModel):
+    per_class: dict[str, _Count]
+    brightness_histogram: Annotated[list[_Count], Field(min_length=1, max_length=_MOST_BINS)]
+
+
+class _Splits(BaseModel):
+    train: _Split
+
+
+class _Statistics(BaseModel):
+    splits: _Splits
+
+
+class _Prediction(BaseModel):
+    probabilities: list[Probability]
+
+
+_STATISTICS, _PREDICTION = TypeAdapter(_Statistics), TypeAdapter(_Prediction)
+
+
+def _split(source: Source) -> _Split:
     try:
-        rows = [json.loads(line)["probabilities"] for line in predictions.splitlines()]
-        answers = np.asarray(rows, dtype=float)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BaselineError(f"{other}: {error!r} is wrong.") from error
-    if answers.ndim != 2 or answers.shape[1] != classes or not ((answers >= 0) & (answers <= 1)).all():
-        raise BaselineError(f"{other}: they are not {classes} probabilities each.")
-    return answers
+        return _STATISTICS.validate_json(source.content, strict=True).splits.train
+    except ValidationError as error:
+        raise BaselineError(
+            f"{source.name} is not what PrepareData writes: {first_mistake(error)}. A new execution of the "
+            "pipeline makes a new package with its own"
+        ) from None
+
+
+def _answers(source: Source, classes: int) -> np.ndarray | None:
+    rows = []
+    for number, line in enumerate(source.content.splitlines(), start=1):
+        if not line.strip():
+            continue
+        where = f"{source.name}, line {number}, is not what EvaluateModel writes"
+        try:
+            row = _PREDICTION.validate_json(line, strict=True).probabilities
+        except ValidationError as error:
+            raise BaselineError(f"{where}: {first_mistake(error)}") from None
+        if len(row) != classes:
+            raise BaselineError(f"{where}: {len(row)} probabilities for {classes} classes")
+        rows.append(row)
+    return np.asarray(rows, dtype=float) if rows else None

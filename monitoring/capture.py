@@ -8,20 +8,25 @@ Source: https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-captu
 from __future__ import annotations
 
 import base64
-import binascii
 import io
-import json
 import math
+import os
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import from_json
+
+from monitoring.mistakes import Probability, first_mistake
 
 COLUMNS = (
     "time",
@@ -40,6 +45,13 @@ _SUFFIX = ".jsonl"
 # `<variant>/YYYY/MM/DD/HH/<file>`
 _PLACE = re.compile(r"(?P<variant>[^/]+)/(?P<hour>\d{4}/\d{2}/\d{2}/\d{2})/[^/]+$")
 _DOWNLOADS = 8
+_YEARS = range(2000, 2200)  # of times that can be drawn
+_ROUNDED = 0.02  # how far the sum of probabilities that were printed with few places may be from 1
+# What the serving code takes at most.
+_LARGEST_IMAGE = 50_000_000  # pixels
+_REASON = 200  # characters
+_PROBABILITIES = TypeAdapter(Annotated[tuple[Probability, ...], Field(min_length=1)])
+_AS_WRITTEN = ConfigDict(alias_generator=to_camel)
 
 
 class CaptureError(Exception):
@@ -68,11 +80,24 @@ class Payload:
             return base64.b64decode(self.data, validate=True)
         return self.data.encode()
 
-    def image(self) -> Image.Image | None:
-        """The PNG or JPEG image as RGB; None when it is not one."""
+    def image(self, side: int | None = None) -> Image.Image | None:
+        """The PNG or JPEG image as RGB; None when it is not one, or none that an endpoint takes.
+
+        Its longer side has at most `side` pixels; a large JPEG is not decoded any larger than it need be.
+        """
         try:
-            with Image.open(io.BytesIO(self.content), formats=("PNG", "JPEG")) as image:
-                return image.convert("RGB")
+            with (
+                warnings.catch_warnings(action="ignore"),  # Pillow's, of odd palettes and large sizes
+                Image.open(io.BytesIO(self.content), formats=("PNG", "JPEG")) as image,
+            ):
+                if image.width * image.height > _LARGEST_IMAGE:
+                    return None
+                if side:
+                    image.draft("RGB", (side, side))
+                converted = image.convert("RGB")
+                if side and max(converted.size) > side:
+                    converted.thumbnail((side, side), Image.Resampling.BOX)
+                return converted
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return None
 
@@ -86,7 +111,9 @@ class Malformed:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.source}, line {self.line}: {self.reason}"
+        """On one line, without what a terminal would take for a command."""
+        text = f"{self.source}, line {self.line}: {self.reason[:_REASON]}"
+        return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 @dataclass(frozen=True)
@@ -170,7 +197,8 @@ class _Later:
     def __init__(self, since: datetime | None) -> None:
         self.earlier = False
         # SageMaker writes whole seconds: what is of the same second counts as later.
-        self._since = since.astimezone(UTC).replace(microsecond=0) if since else None
+        in_reach = since and since.year in _YEARS
+        self._since = since.astimezone(UTC).replace(microsecond=0) if since and in_reach else None
 
     def file(self, name: str) -> bool:
         """With an hour to spare: AWS does not say whether a folder's hour is of its first record or last."""
@@ -187,30 +215,60 @@ class _Later:
         return later
 
 
+class _Part(BaseModel):
+    """A captured request or answer."""
+
+    model_config = _AS_WRITTEN
+
+    observed_content_type: str | None = None
+    data: str
+    encoding: str
+
+
+class _Data(BaseModel):
+    model_config = _AS_WRITTEN
+
+    endpoint_input: _Part | None = None
+    endpoint_output: _Part | None = None
+
+
+class _Metadata(BaseModel):
+    model_config = _AS_WRITTEN
+
+    event_id: str
+    inference_time: datetime
+    inference_id: str | None = None
+
+
+class _Record(BaseModel):
+    """A line of a capture file."""
+
+    model_config = _AS_WRITTEN
+
+    capture_data: _Data
+    event_metadata: _Metadata
+
+
 def _row(line: bytes, source: str, number: int, classes: tuple[str, ...] | None) -> tuple[Any, ...]:
-    record = _parse(line)
-    captured, metadata = record["captureData"], record["eventMetadata"]
-    request, answer = captured.get("endpointInput"), captured.get("endpointOutput")
     try:
-        time = datetime.fromisoformat(metadata["inferenceTime"])
-        time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
-        event_id = metadata["eventId"]
-        payload = Payload(request["data"], request["encoding"]) if request else None
-        content_type = request["observedContentType"] if request else None
-        probabilities = _probabilities(answer) if answer else None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _LineError(_reason(error)) from error
+        record = _Record.model_validate_json(line, strict=True)
+    except ValidationError as error:
+        raise _LineError(first_mistake(error)) from None
+    request, answer = record.capture_data.endpoint_input, record.capture_data.endpoint_output
+    if not request and not answer:
+        raise _LineError("captureData has neither endpointInput nor endpointOutput")
+    probabilities = _probabilities(answer) if answer else None
     if probabilities is not None and classes and len(probabilities) != len(classes):
         raise _LineError(f"{len(probabilities)} probabilities for {len(classes)} classes")
     best = max(range(len(probabilities)), key=probabilities.__getitem__) if probabilities else None
     place = _PLACE.search(source)
     return (
-        time,
-        event_id,
-        metadata.get("inferenceId"),
+        _utc(record.event_metadata.inference_time),
+        record.event_metadata.event_id,
+        record.event_metadata.inference_id,
         place["variant"] if place else None,
-        content_type,
-        payload,
+        request.observed_content_type if request else None,
+        Payload(request.data, request.encoding) if request else None,
         probabilities,
         None if best is None else classes[best] if classes else f"class {best}",
         math.nan if best is None or probabilities is None else probabilities[best],
@@ -219,42 +277,31 @@ def _row(line: bytes, source: str, number: int, classes: tuple[str, ...] | None)
     )
 
 
-def _parse(line: bytes) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise _LineError(f"not JSON ({error})") from error
-    if not isinstance(record, dict):
-        raise _LineError("not a JSON object")
-    for member in ("captureData", "eventMetadata"):
-        if not isinstance(record.get(member), dict):
-            raise _LineError(f"{member} is missing")
-    return record
+def _utc(time: datetime) -> datetime:
+    if time.year not in _YEARS:
+        raise _LineError(f"eventMetadata.inferenceTime is of the year {time.year}")
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _probabilities(answer: dict[str, Any]) -> tuple[float, ...]:
+def _probabilities(answer: _Part) -> tuple[float, ...]:
     """The model's answer: a JSON list of numbers, or a line of CSV, perhaps as base64."""
-    text = Payload(answer["data"], answer["encoding"]).content.decode()
     try:
-        values = json.loads(text)
+        text = Payload(answer.data, answer.encoding).content.decode()
+    except ValueError as error:
+        raise _LineError(f"captureData.endpointOutput.data is not {answer.encoding} ({error})") from None
+    try:
+        values = from_json(text)
     except ValueError:
         values = text.strip().split(",")
     while isinstance(values, list) and len(values) == 1 and isinstance(values[0], list):
         values = values[0]  # a batch of one
-    if not isinstance(values, list) or not values:
-        raise ValueError(f"the answer {text[:60]!r} is not a list of probabilities")
-    numbers = tuple(float(value) for value in values)
-    if not all(0 <= number <= 1 for number in numbers):
-        raise ValueError(f"the answer {text[:60]!r} has numbers that are no probabilities")
+    try:
+        numbers = _PROBABILITIES.validate_python(values)
+    except ValidationError:
+        raise _LineError(f"the answer {text[:60]!r} is not a list of probabilities") from None
+    if abs(sum(numbers) - 1) > _ROUNDED:
+        raise _LineError(f"the answer {text[:60]!r} sums to {sum(numbers):.3g}: no probabilities")
     return numbers
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"{error.args[0]} is missing"
-    if isinstance(error, binascii.Error):
-        return f"data is not base64 ({error})"
-    return str(error)
 
 
 def _s3_files(s3: Any, uri: str, later: _Later) -> Iterator[tuple[str, bytes]]:
@@ -262,21 +309,27 @@ def _s3_files(s3: Any, uri: str, later: _Later) -> Iterator[tuple[str, bytes]]:
     if prefix and not prefix.endswith((_SUFFIX, "/")):
         prefix += "/"  # the folder `scones-1`, and not `scones-10` as well
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+    listed = sorted(item["Key"] for page in pages for item in page.get("Contents", []))
+    keys = [key for key in listed if key.endswith(_SUFFIX) and later.file(key)]
 
-    def fetch(key: str) -> tuple[str, bytes]:
-        return f"s3://{bucket}/{key}", s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    def fetch(key: str) -> tuple[str, bytes] | None:
+        try:
+            return f"s3://{bucket}/{key}", s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except s3.exceptions.NoSuchKey:  # it has reached the end of its life since the listing
+            return None
 
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
-        yield from pool.map(fetch, (key for key in sorted(keys) if key.endswith(_SUFFIX) and later.file(key)))
+        for start in range(0, len(keys), _DOWNLOADS):  # no more are held than are fetched at once
+            yield from filter(None, pool.map(fetch, keys[start : start + _DOWNLOADS]))
 
 
 def _local_files(folder: Path, later: _Later) -> Iterator[tuple[str, bytes]]:
     if not folder.exists():
         raise CaptureError(f"{folder} does not exist.")
     for path in [folder] if folder.is_file() else sorted(folder.rglob(f"*{_SUFFIX}")):
-        if later.file(path.as_posix()):
-            yield path.as_posix(), path.read_bytes()
+        name = os.fsencode(path.as_posix()).decode(errors="replace")
+        if later.file(name):
+            yield name, path.read_bytes()
 
 
 def _nothing(source: str | Path, files: int, malformed: list[Malformed]) -> str:

@@ -21,7 +21,7 @@ from monitoring.limits import Feature, Limits
 # Not proven: the index reaches the limit, and may do so by chance.
 Verdict = Literal["drift", "not proven", "steady", "too few", "not judged"]
 
-# Bins hold about as many of the baseline each, and five of the captured or more: the test's usual rule.
+# Bins hold about as many of both samples together. Of either, each is to expect five: the test's usual rule.
 BINS = 10
 PER_BIN = 5
 FEWEST = 30
@@ -53,7 +53,8 @@ class Drift:
     def finding(self) -> str:
         """The verdict with what it rests on."""
         if self.verdict == "too few":
-            return f"too few to compare, {min(self.captured, self.baseline)} of {FEWEST}"
+            few, of = min((self.captured, "captured"), (self.baseline, "in the baseline"))
+            return f"too few to compare, {few} of {FEWEST} {of}"
         chance = f"p < {CHANCE}" if self.p_value < CHANCE else f"p = {self.p_value:.2g}"
         return f"{self.verdict}, PSI {self.psi:.2f} ({chance})"
 
@@ -76,9 +77,7 @@ def compare(
     found = [_brightness(brightness, baseline, limits)]
     if baseline.answers is not None:
         found.append(_confidence(confidence, baseline.answers.max(axis=1), limits))
-    counts, trained = np.array([(n, baseline.per_class.get(name, 0)) for name, n in predicted.items()]).T
-    found.append(_judged("predicted_class", counts, trained, TRAINING, limits))
-    return tuple(found)
+    return (*found, _classes(predicted, baseline, limits))
 
 
 def population_stability_index(captured: np.ndarray, baseline: np.ndarray) -> float:
@@ -98,27 +97,51 @@ def homogeneity(captured: np.ndarray, baseline: np.ndarray) -> float:
 
 def _brightness(captured: np.ndarray, baseline: Baseline, limits: Limits) -> Drift:
     """Neighbouring bins of the baseline's histogram are put together."""
-    counts = baseline.brightness
-    fine, _ = np.histogram(captured, bins=len(counts), range=(0, 256))
-    middle = (np.cumsum(counts) - counts / 2) / max(counts.sum(), 1)
-    bins = _bins(len(captured))
+    base = baseline.brightness
+    fine, _ = np.histogram(captured, bins=len(base), range=(0, 256))
+    both = fine + base
+    bins = _bins(fine.sum(), base.sum())
+    middle = (np.cumsum(both) - both / 2) / max(both.sum(), 1)
     group = (middle * bins).astype(int).clip(0, bins - 1)
-    coarse, base = (np.bincount(group, weights=of, minlength=bins) for of in (fine, counts))
-    return _judged("brightness", coarse, base, TRAINING, limits)
+    counts = [np.bincount(group, weights=of, minlength=bins) for of in (fine, base)]
+    return _judged("brightness", *_merged(*counts), TRAINING, limits)
 
 
 def _confidence(captured: np.ndarray, baseline: np.ndarray, limits: Limits) -> Drift:
-    shares = np.linspace(0, 1, _bins(len(captured)) + 1)[1:-1]
-    edges = np.unique(np.quantile(baseline, shares))
-    counts, base = (
+    shares = np.linspace(0, 1, _bins(len(captured), len(baseline)) + 1)[1:-1]
+    both = np.concatenate([captured, baseline])
+    edges = np.unique(np.quantile(both, shares)) if len(both) else np.empty(0)
+    counts = [
         np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
         for values in (captured, baseline)
-    )
-    return _judged("confidence", counts, base, VALIDATION, limits)
+    ]
+    return _judged("confidence", *_merged(*counts), VALIDATION, limits)
 
 
-def _bins(captured: int) -> int:
-    return max(2, min(BINS, captured // PER_BIN))
+def _classes(predicted: Mapping[str, int], baseline: Baseline, limits: Limits) -> Drift:
+    """The rarest are put together."""
+    counts = np.array([(n, baseline.per_class.get(name, 0)) for name, n in predicted.items()], dtype=float)
+    rarest_first = counts[np.argsort(counts.sum(axis=1), kind="stable")]
+    return _judged("predicted_class", *_merged(*rarest_first.T), TRAINING, limits)
+
+
+def _bins(captured: float, baseline: float) -> int:
+    return int(max(2, min(BINS, captured // PER_BIN, baseline // PER_BIN)))
+
+
+def _merged(captured: np.ndarray, baseline: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours together until the smaller of both samples can expect `PER_BIN` in each bin."""
+    both = captured + baseline
+    smaller = min(captured.sum(), baseline.sum()) / max(both.sum(), 1)
+    group, expected = np.zeros(len(both), int), 0.0
+    for place, count in enumerate(both[:-1]):
+        expected += count * smaller
+        full = expected >= PER_BIN
+        group[place + 1 :] += full
+        expected *= not full
+    if expected + both[-1] * smaller < PER_BIN:  # the last bin is left with too few
+        group = np.minimum(group, max(group[-1] - 1, 0))
+    return np.bincount(group, weights=captured), np.bincount(group, weights=baseline)
 
 
 def _judged(

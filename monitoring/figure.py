@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 _SIZE = (15, 9.5)  # inches
 _DPI = 110
 _THUMBNAILS = (2, 6)  # rows and columns
+_THUMBNAIL_SIDE = 256  # pixels, more than the picture has for one
+_CLASSES = 8  # at most, of which the last are all others
+_FEW_CLASSES = 3
+_NAME = 24  # letters
 _MOMENTS = 24  # bins of the time axis, at most
 # A share of fewer answers than this may be off by 0.4 and more by chance: its place is shown, and no trend.
 _FEW = 5
@@ -45,9 +51,14 @@ def draw(
     `answered` is the table of captures with an answer, `brightness` float [n] in 0..255.
     """
     threshold = report.threshold
+    short = _short_names(classes)
+    names = _grouped(answered, short)
+    doubtful = answered.assign(predicted=answered["predicted"].map(short))
+    answered = answered.assign(predicted=answered["predicted"].map(names))
+    classes = tuple(dict.fromkeys(names.values()))
     # Not pyplot: a report may be drawn in any thread of a program that draws pictures of its own.
     style: Any = {**sns.axes_style("whitegrid"), **sns.plotting_context("notebook", 0.85), **_STYLE}
-    with mpl.rc_context(style):
+    with mpl.rc_context(style), warnings.catch_warnings(action="ignore"):  # of letters that a font lacks
         figure = Figure(figsize=_SIZE, dpi=_DPI)
         canvas = FigureCanvasAgg(figure)
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.06)  # inches: room around the names
@@ -57,9 +68,9 @@ def draw(
         colours = dict(zip(classes, sns.color_palette("colorblind", len(classes)), strict=True))
         _draw_confidence(confidence, answered, colours, threshold, baseline)
         _draw_trust(trust, answered, threshold, report.validation_under_threshold)
-        _draw_mix(mix, answered, classes, baseline)
+        _draw_mix(mix, answered, classes, _named(baseline.per_class, names) if baseline else None)
         _draw_brightness(light, brightness, baseline)
-        _draw_doubtful(bottom, answered, threshold)
+        _draw_doubtful(bottom, doubtful, threshold)
         panels = {"confidence": confidence, "predicted_class": mix, "brightness": light}
         for each in report.drift:
             _say(panels[each.feature], each)
@@ -70,6 +81,32 @@ def draw(
         buffer = io.BytesIO()
         canvas.print_png(buffer)
     return buffer.getvalue()
+
+
+def _short_names(classes: tuple[str, ...]) -> dict[str, str]:
+    """As they can stand in a title; a dollar would begin a formula."""
+    return {
+        name: (name if len(name) <= _NAME else f"{name[:_NAME]}…{number}").replace("$", r"\$")
+        for number, name in enumerate(classes)
+    }
+
+
+def _grouped(answered: pd.DataFrame, short: dict[str, str]) -> dict[str, str]:
+    """What each class counts as in the panels, the last of which is the rarest of very many together."""
+    if len(short) <= _CLASSES:
+        return short
+    counts = answered["predicted"].value_counts().reindex(list(short), fill_value=0)
+    own = set(counts.sort_values(ascending=False, kind="stable").index[: _CLASSES - 1])
+    others = f"{len(short) - len(own)} others"
+    by_itself = {name: shown for name, shown in short.items() if name in own}
+    return by_itself | {name: others for name in short if name not in own}
+
+
+def _named(counts: Mapping[str, int], names: Mapping[str, str]) -> dict[str, int]:
+    found = dict.fromkeys(names.values(), 0)
+    for name, count in counts.items():
+        found[names[name]] += count
+    return found
 
 
 def _say(axes: Any, drift: Drift) -> None:
@@ -97,13 +134,18 @@ def _draw_confidence(
         bins=edges,
         ax=axes,
     )
+    drawn: Any = axes.get_legend()
+    handles, names = list(drawn.legend_handles), [text.get_text() for text in drawn.texts]
     if baseline and baseline.answers is not None and len(baseline.answers):
         counts, _ = np.histogram(baseline.answers.max(axis=1), edges)
         scaled = counts * len(answered) / len(baseline.answers)
-        legend = axes.get_legend()
-        line = axes.stairs(scaled, edges, color="0.3", linewidth=1.5)
-        names = [*(text.get_text() for text in legend.texts), "validation, scaled"]
-        axes.legend([*legend.legend_handles, line], names, title="predicted", loc="upper left")
+        handles.append(axes.stairs(scaled, edges, color="0.3", linewidth=1.5))
+        names.append("validation, scaled")
+    # Confidences lie to the right, as a rule; beside the panel there is room for a long list.
+    beside = {"bbox_to_anchor": (1.01, 1), "borderaxespad": 0} if len(colours) > _FEW_CLASSES else {}
+    axes.legend(handles, names, title="predicted", loc="upper left", fontsize="small", **beside)
+    if threshold < lowest:  # under all there can be, and outside of the axes
+        return
     axes.axvline(threshold, color="black", linestyle="--", linewidth=1)
     axes.annotate(
         f"threshold {threshold:g}",
@@ -184,10 +226,12 @@ def by_moment(answered: pd.DataFrame, threshold: float) -> pd.DataFrame:
     return found.assign(begin=begin, end=begin + step).reset_index(drop=True)
 
 
-def _draw_mix(axes: Any, answered: pd.DataFrame, classes: tuple[str, ...], baseline: Baseline | None) -> None:
+def _draw_mix(
+    axes: Any, answered: pd.DataFrame, classes: tuple[str, ...], trained: Mapping[str, int] | None
+) -> None:
     counts: dict[str, Any] = {_CAPTURED: answered["predicted"].value_counts().to_dict()}
-    if baseline:
-        counts[_TRAINING] = baseline.per_class
+    if trained:
+        counts[_TRAINING] = trained
     shares = pd.DataFrame(
         [
             {"class": name, "of": what, "share": found.get(name, 0) / max(sum(found.values()), 1)}
@@ -199,7 +243,7 @@ def _draw_mix(axes: Any, answered: pd.DataFrame, classes: tuple[str, ...], basel
     for bars in axes.containers:
         axes.bar_label(bars, fmt="{:.0%}", padding=3)
     # A label of a bar to the end stands outside the axes, so that the share's axis ends where a share does.
-    beside = " beside the training data" if baseline else ""
+    beside = " beside the training data" if trained else ""
     axes.set(title=f"Predicted classes{beside}", ylabel="", xlim=(0, 1.005))
     axes.legend(title=None, loc="lower right")
 
@@ -237,7 +281,7 @@ def _draw_doubtful(figure: Any, answered: pd.DataFrame, threshold: float) -> Non
         place.axis("off")
     records = zip(doubtful["input"], doubtful["predicted"], doubtful["confidence"], strict=True)
     for place, (payload, predicted, confidence) in zip(places, records, strict=False):
-        image = payload.image()
+        image = payload.image(_THUMBNAIL_SIDE)
         if image is not None:
             place.imshow(image, interpolation="nearest")
         colour = _RED if confidence < threshold else "black"

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
+import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,13 +20,14 @@ import numpy as np
 import pandas as pd
 
 from monitoring.baseline import Baseline
-from monitoring.capture import Captures
+from monitoring.capture import Captures, Payload
 from monitoring.drift import Drift, compare
 from monitoring.figure import draw
 from monitoring.limits import Limits
 
 # Images are decoded for their brightness; more of them than this would not make the histogram any clearer.
 LARGEST_SAMPLE = 2_000
+_SIDE = 256  # pixels
 
 
 class ReportError(Exception):
@@ -50,7 +53,8 @@ class Report:
 
     Attributes:
         first, last: times of the first and the last record, ISO 8601 in UTC.
-        under_threshold: records whose confidence is under the threshold.
+        answers: records that have one; of the others, only the request was captured.
+        under_threshold: answers whose confidence is under the threshold.
         validation_under_threshold: of the model's answers to the validation images, the share that is;
             None where they are not known.
         predicted: records by predicted class.
@@ -64,6 +68,7 @@ class Report:
 
     subject: Subject | None
     records: int
+    answers: int
     first: str
     last: str
     threshold: float
@@ -97,8 +102,7 @@ def write_report(
     Raises:
         ReportError: there is no record with an answer, or `picture` is no name of a PNG file.
     """
-    if picture.suffix.lower() != ".png":
-        raise ReportError(f'The picture is a PNG file: name it *.png, not "{picture}".')
+    check_target(picture)
     if captures.table.empty:
         raise ReportError("There are no captured records to draw.")
     answered = captures.table.dropna(subset=["confidence"])
@@ -114,6 +118,7 @@ def write_report(
     report = Report(
         subject=subject,
         records=len(captures.table),
+        answers=len(answered),
         first=captures.table["time"].iloc[0].isoformat(),
         last=captures.table["time"].iloc[-1].isoformat(),
         threshold=threshold,
@@ -136,6 +141,15 @@ def write_report(
     return report
 
 
+def check_target(picture: Path) -> None:
+    """Whether a report can be written there. Raises ReportError or OSError."""
+    if picture.suffix.lower() != ".png":
+        raise ReportError(f'The picture is a PNG file: name it *.png, not "{picture}".')
+    for path in (picture, picture.with_suffix(".json")):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
 def measure_brightness(table: pd.DataFrame, seed: int = 0) -> tuple[np.ndarray, int]:
     """Mean luma (ITU-R BT.601, 0..255) of the captured images, of a sample when there are very many.
 
@@ -144,16 +158,19 @@ def measure_brightness(table: pd.DataFrame, seed: int = 0) -> tuple[np.ndarray, 
     inputs = table["input"].dropna()
     if len(inputs) > LARGEST_SAMPLE:
         inputs = inputs.sample(LARGEST_SAMPLE, random_state=seed)
-    images = [payload.image() for payload in inputs]
-    values = [float(np.asarray(image.convert("L")).mean()) for image in images if image is not None]
-    return np.asarray(values), len(images) - len(values)
+    values = np.array([_luma(payload) for payload in inputs], dtype=float)
+    return values[~np.isnan(values)], int(np.isnan(values).sum())
+
+
+def _luma(payload: Payload) -> float:
+    """Not a number where the input is no image. Of a large one, the mean of fewer pixels is the same."""
+    image = payload.image(_SIDE)
+    return math.nan if image is None else float(np.asarray(image.convert("L")).mean())
 
 
 def _replace(path: Path, content: bytes) -> None:
     """Two reports at once have a temporary file each. Raises `OSError` with the path that was asked for."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         temporary.write_bytes(content)
         temporary.replace(path)

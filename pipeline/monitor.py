@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monitoring.baseline import Baseline
+from monitoring.baseline import Baseline, Source
 from monitoring.capture import CaptureError, Captures, NoLaterCaptureError, read_captures
 from monitoring.limits import Limits
 from monitoring.report import Report, Subject, write_report
@@ -104,26 +104,27 @@ def report(
         found,
         picture,
         threshold=thresholds.of_endpoint(sagemaker, settings, endpoint).value,
-        baseline=baseline(clients("s3"), package) if package else None,
+        baseline=baseline(clients("s3"), package, found.classes) if package else None,
         limits=Limits(settings.drift_psi, settings.drift_features),
         subject=Subject(endpoint, package["ModelPackageArn"] if package else None, begin.isoformat()),
     )
 
 
-def baseline(s3: Any, package: dict[str, Any]) -> Baseline | None:
+def baseline(s3: Any, package: dict[str, Any], classes: Sequence[str]) -> Baseline | None:
     """The statistics of a package's training data, and its answers to the validation images.
 
     `package` is DescribeModelPackage's answer. None without the statistics.
     """
     metrics = package.get("ModelMetrics", {})
-    statistics = _read(s3, metrics.get("ModelDataQuality", {}).get("Statistics", {}).get("S3Uri"))
+    statistics = _source(s3, metrics.get("ModelDataQuality", {}).get("Statistics", {}).get("S3Uri"))
     evaluation = metrics.get("ModelQuality", {}).get("Statistics", {}).get("S3Uri")
-    answers = _read(s3, f"{evaluation.rpartition('/')[0]}/predictions.jsonl") if evaluation else None
-    return Baseline.read(json.loads(statistics), answers) if statistics else None
+    answers = _source(s3, f"{evaluation.rpartition('/')[0]}/predictions.jsonl") if evaluation else None
+    return Baseline.read(statistics, answers, classes) if statistics else None
 
 
-def _read(s3: Any, uri: str | None) -> bytes | None:
-    return objects.read_if_there(s3, uri) if uri else None
+def _source(s3: Any, uri: str | None) -> Source | None:
+    content = objects.read_if_there(s3, uri) if uri else None
+    return Source(str(uri), content) if content is not None else None
 
 
 def publish(cloudwatch: Any, endpoint: str, found: Report) -> bool:
@@ -145,7 +146,7 @@ def publish(cloudwatch: Any, endpoint: str, found: Report) -> bool:
     ]
     for name, value in (
         (alarms.DRIFTED_FEATURES, len(found.drifted)),
-        ("ShareUnderThreshold", found.under_threshold / found.records),
+        ("ShareUnderThreshold", found.under_threshold / found.answers),
     ):
         metrics.append({"MetricName": name, "Dimensions": of_endpoint, "Value": value})
     cloudwatch.put_metric_data(Namespace=alarms.MONITORING, MetricData=metrics)

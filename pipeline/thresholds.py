@@ -6,6 +6,7 @@ setting `confidence_threshold`, where it is set, stands above that.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,15 +54,20 @@ def of_package(described: dict[str, Any]) -> Threshold:
     accuracy = metadata.get("threshold_accuracy", NOT_KNOWN)
     if accuracy == NOT_KNOWN:
         return Threshold(FALLBACK, f"the default, since {name} was not calibrated")
-    if metadata["confidence_threshold"] == NOT_KNOWN:
+    if metadata.get("confidence_threshold") == NOT_KNOWN:
         return Threshold(
             FALLBACK, f"the default, since no threshold of {name} reached {accuracy} accuracy in its training"
         )
-    coverage = float(metadata["threshold_coverage"])
+    try:
+        value, coverage = float(metadata["confidence_threshold"]), float(metadata["threshold_coverage"])
+    except (KeyError, ValueError):
+        value = coverage = math.nan
+    if not (0 <= value <= 1 and 0 <= coverage <= 1):
+        return Threshold(FALLBACK, f"the default, since the threshold of {name} is no number in [0, 1]")
     kept = f"keeps {coverage:.0%}".replace("%", " %")
     if coverage < LITTLE:
         kept += ", too little to rely on: train longer, or on more images"
     return Threshold(
-        float(metadata["confidence_threshold"]),
+        value,
         f"from the calibration of {name} ({accuracy} accuracy on held-out answers, {kept})",
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="What endpoints saw and said, and whether it has drifted.")
 
 DRIFTED = 3  # 1 is of errors, 2 of wrong usage
+SKIPPED_SHOWN = 10
 
 Endpoint = Annotated[str | None, typer.Option(help="Its name; the newest in service if left out.")]
 Environment = Annotated[
@@ -114,6 +115,9 @@ def _drawn(
         raise typer.BadParameter("give --since or --hours, not both")
     if endpoint and environment:
         raise typer.BadParameter("give --endpoint or --environment, not both")
+    from monitoring.report import check_target
+
+    check_target(out)
     settings, clients = connect(context)
     from pipeline import deployment, endpoints, monitor
 
@@ -141,15 +145,20 @@ def _show(drawn: Drawn, as_json: bool, more: dict[str, Any] | None = None) -> No
     if as_json:
         console.print_json(asdict(written) | (more or {}))
         return
-    for line in written.malformed:
+    for line in written.malformed[:SKIPPED_SHOWN]:
         print(f"skipped {line}")
+    more_skipped = len(written.malformed) - SKIPPED_SHOWN
+    if more_skipped > 0:
+        print(f"skipped {more_skipped:,} more; {Path(written.picture).with_suffix('.json')} names them all")
     records = f"{written.records:,} record{'s' * (written.records != 1)}"
     share = written.validation_under_threshold
     beside = "" if share is None else f" (of the validation answers {share:.1%})"
     print(f"{records} of {written.subject}, {written.first} to {written.last}")
-    print(f"{written.under_threshold:,} under {written.threshold:g}{beside}")
+    print(f"{written.under_threshold:,} of {written.answers:,} answers under {written.threshold:g}{beside}")
     for each in written.drift:
         print(each)
     if not written.drift:
         print("no baseline: what it serves is no registered package with statistics; nothing was judged")
+    elif share is None:
+        print("confidence: not judged, the package's evaluation left no predictions.jsonl")
     print(written.picture)

@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from monitoring.capture import COLUMNS, CaptureError, NoLaterCaptureError, read_captures
+from monitoring.capture import (
+    COLUMNS,
+    CaptureError,
+    Malformed,
+    NoLaterCaptureError,
+    Payload,
+    read_captures,
+)
 
 CLASSES = ("bicycle", "motorcycle")
 REAL = Path(__file__).parents[4] / "shared" / "data" / "captures"
@@ -94,15 +101,33 @@ def test_images_are_decoded_when_asked_for(tmp_path):
     ("bad", "reason"),
     [
         ("{not json", "not JSON"),
-        ("[1, 2]", "not a JSON object"),
+        ("[1, 2]", "object"),
         ("{}", "captureData is missing"),
-        (line(time="yesterday"), "yesterday"),
+        ("[" * 100_000, "not JSON"),
+        ('{"captureData":' * 100_000, "not JSON"),
+        (line(time="yesterday"), "eventMetadata.inferenceTime: "),
+        (line(time="9999-12-31T23:59:59-12:00"), "inferenceTime is of the year 9999"),
+        (line(time="0001-01-01T00:00:00+12:00"), "inferenceTime is of the year 1"),
+        (line(time=1_700_000_000), "eventMetadata.inferenceTime: "),
+        (line(event=7), "eventMetadata.eventId: "),
+        (line(event="\ud800"), "not JSON"),
         (line((0.2, 0.3, 0.5)), "3 probabilities for 2 classes"),
-        (line((1.2, -0.2)), "no probabilities"),
-        (line((float("nan"), 1.0)), "no probabilities"),
+        (line((1.2, -0.2)), "not a list of probabilities"),
+        (line((float("nan"), 1.0)), "not a list of probabilities"),
+        (line((10**400, 0)), "not a list of probabilities"),
+        (line((True, False)), "not a list of probabilities"),
+        (line(()), "not a list of probabilities"),
+        (line((1, 1)), "sums to 2"),
+        (line((0, 0)), "sums to 0"),
         (line({"error": "out of memory"}), "not a list of probabilities"),
-        (line(endpointOutput={"data": "!", "encoding": "BASE64"}), "not base64"),
-        (line(endpointInput={"data": "AAAA"}), "encoding is missing"),
+        (line(endpointOutput={"data": "<html>" * 1_000, "encoding": "JSON"}), "not a list of probabilities"),
+        (line(endpointOutput={"data": "[" * 100_000, "encoding": "JSON"}), "not a list of probabilities"),
+        (line(endpointOutput={"data": "!", "encoding": "BASE64"}), "endpointOutput.data is not BASE64"),
+        (line(endpointOutput={"data": "/w==", "encoding": "BASE64"}), "endpointOutput.data is not BASE64"),
+        (line(endpointOutput=0), "captureData.endpointOutput: "),
+        (line(endpointInput=None, endpointOutput=None), "neither endpointInput nor endpointOutput"),
+        (line(endpointInput={"data": "AAAA"}), "captureData.endpointInput.encoding is missing"),
+        (line(endpointInput={"data": 0, "encoding": "BASE64"}), "captureData.endpointInput.data: "),
     ],
 )
 def test_a_line_that_is_no_record_is_named_and_the_others_are_read(tmp_path, bad, reason):
@@ -114,6 +139,7 @@ def test_a_line_that_is_no_record_is_named_and_the_others_are_read(tmp_path, bad
     (malformed,) = captures.malformed
     assert str(malformed).startswith(f"{path.as_posix()}, line 2: ")
     assert reason in malformed.reason
+    assert len(malformed.reason) < 200
 
 
 @pytest.mark.parametrize(
@@ -217,6 +243,34 @@ def test_records_that_are_all_earlier_are_told(tmp_path, since):
     hours(tmp_path)
     with pytest.raises(NoLaterCaptureError, match=r"holds no record since 202\d"):
         read_captures(tmp_path, since=datetime.fromisoformat(since))
+
+
+@pytest.mark.parametrize("since", [datetime(1, 1, 1, tzinfo=UTC), datetime(900, 1, 1, tzinfo=UTC)])
+def test_since_before_there_were_records_is_since_ever(tmp_path, since):
+    hours(tmp_path)
+    assert len(read_captures(tmp_path, since=since).table) == 5
+
+
+def test_a_place_is_no_command_to_the_terminal():
+    malformed = Malformed("s3://bucket/\x1b[31mred\nnew\u202e.jsonl", 1, "x" * 1_000)
+    assert str(malformed).isprintable()
+    assert len(str(malformed)) < 300
+
+
+def jpeg(width, height):
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (200, 10, 10)).save(buffer, "JPEG")
+    return Payload(base64.b64encode(buffer.getvalue()).decode(), "BASE64")
+
+
+def test_a_large_image_is_not_decoded_any_larger_than_it_need_be():
+    assert jpeg(3_000, 2_000).image(256).size == (256, 171)
+    assert jpeg(30, 20).image(256).size == (30, 20)
+
+
+def test_an_image_that_no_endpoint_takes_is_none(recwarn):
+    assert jpeg(10_000, 5_001).image() is None
+    assert not recwarn.list
 
 
 def test_a_time_without_a_zone_is_utc(tmp_path):

@@ -101,6 +101,37 @@ def test_what_chance_can_do_is_not_proven():
     assert "not proven, PSI 0.1" in str(found)
 
 
+@pytest.mark.parametrize("images", [FEWEST, 60, 200, 1_000])
+def test_a_small_or_lumpy_baseline_raises_no_alarm_by_itself(images):
+    """Few images, or most of them alike: a bin of which hardly any are expected proves nothing."""
+    limits, wrong = Limits(features=("brightness", "confidence", "predicted_class")), 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+
+        def sample(count, rng=rng):
+            alike = rng.random(count) < 0.97
+            light = np.where(alike, 120, rng.uniform(0, 255, count))
+            confidence = np.where(alike, 1.0, rng.uniform(0.5, 1, count))
+            return light, confidence, rng.multinomial(count, [0.81] + [0.01] * 19)
+
+        light, confidence, labels = sample(150)
+        histogram, _ = np.histogram(light, bins=32, range=(0, 256))
+        answers = np.stack([confidence, 1 - confidence], axis=1)[:FEWEST]
+        base = Baseline({str(n): int(count) for n, count in enumerate(labels)}, histogram, answers)
+        light, confidence, predicted = sample(images)
+        counts = {str(n): int(count) for n, count in enumerate(predicted)}
+        wrong += sum(each.verdict == "drift" for each in compare(light, confidence, counts, base, limits))
+    assert wrong <= 3  # of 600
+
+
+def test_a_rise_from_one_value_is_seen_as_a_fall_is():
+    base = Baseline(BASELINE.per_class, BASELINE.brightness, np.tile([0.9, 0.1], (200, 1)))
+    light, _ = draw(100, seed=7)
+    assert verdicts(light, np.full(100, 0.9), base=base)["confidence"] == "steady"
+    assert verdicts(light, np.full(100, 0.99), base=base)["confidence"] == "drift"
+    assert verdicts(light, np.full(100, 0.6), base=base)["confidence"] == "drift"
+
+
 def test_a_small_shift_of_very_many_images_is_below_the_limit():
     """Chance can be ruled out; it is not worth an alarm."""
     light, confidence = draw(50_000, seed=3, brighter=4)
@@ -156,7 +187,7 @@ def test_a_model_that_is_always_sure_is_compared():
     [
         (300, 0, "brightness: steady, PSI 0.0"),
         (300, 90, r"brightness: drift, PSI \d\.\d\d \(p < 0.001\), beside 4,000 training images"),
-        (12, 0, "brightness: too few to compare, 12 of 30, beside 4,000 training images"),
+        (12, 0, "brightness: too few to compare, 12 of 30 captured, beside 4,000 training images"),
     ],
 )
 def test_each_is_said_in_a_sentence(images, brighter, says):

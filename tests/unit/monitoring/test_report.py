@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 from PIL import Image
 
-from monitoring import figure
+from monitoring import figure, report
 from monitoring.baseline import Baseline
 from monitoring.capture import COLUMNS, Captures, Payload
 from monitoring.figure import by_moment
@@ -214,11 +215,48 @@ def test_a_share_of_few_answers_is_joined_with_no_other(minutes, lines):
     assert sum(len(dots.get_offsets()) for dots in axes.collections) == len(by_moment(table, 0.8))
 
 
+@pytest.mark.parametrize("count", [8, 9, 100])
+def test_many_classes_are_drawn_as_a_few_and_others(tmp_path, count, recwarn):
+    names = tuple(f"cl$ss_{'x' * 300}_{number}" for number in range(count))
+    rows = [(0.6, names[number % count], 5) for number in range(200)]
+    seen = captures(*rows)
+    seen = Captures(seen.table, 1, (), names)
+    base = Baseline(dict.fromkeys(names, 20), HISTOGRAM)
+    shown = figure._grouped(seen.table, figure._short_names(names))
+    assert len(set(shown.values())) == min(count, 8)
+    assert (f"{count - 7} others" in shown.values()) == (count > 8)
+    assert sum(figure._named(base.per_class, shown).values()) == 20 * count
+    write_report(seen, tmp_path / "a.png", threshold=0.8, baseline=base)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("threshold", [0, 0.3, 1])
+def test_any_threshold_can_be_drawn(tmp_path, threshold, recwarn):
+    write_report(captures((0.95, "bicycle", 100)), tmp_path / "a.png", threshold=threshold)
+    assert not recwarn.list
+
+
+def test_records_without_an_answer_are_no_answers(tmp_path):
+    seen = captures((0.7, "bicycle", 1), (0.9, "bicycle", 1), (float("nan"), None, 1))
+    report = write_report(seen, tmp_path / "a.png", threshold=0.8)
+    assert (report.records, report.answers, report.under_threshold) == (3, 2, 1)
+
+
+def test_two_reports_at_once_leave_one_whole(tmp_path):
+    rows = [(0.9, "bicycle", number % 256) for number in range(50)]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            list(pool.map(lambda _: report._replace(tmp_path / "a.bin", b"x" * 1_000_000), range(40)))
+    write_report(captures(*rows), tmp_path / "a.png", threshold=0.8)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "a.json", "a.png"]
+    assert (tmp_path / "a.bin").stat().st_size == 1_000_000
+
+
 def test_shares_end_at_one():
     table = captures(*[(0.9, "bicycle", 1)] * 9).table
     trust, mix = panel()[0], panel()[0]
     figure._draw_trust(trust, table, 0.8)
-    figure._draw_mix(mix, table, CLASSES, BASELINE)
+    figure._draw_mix(mix, table, CLASSES, BASELINE.per_class)
     assert 1 < trust.get_ylim()[1] < 1.05
     assert 1 < mix.get_xlim()[1] < 1.05
 

@@ -27,6 +27,18 @@ NOT_REACHED = CALIBRATED | {"confidence_threshold": "none", "threshold_coverage"
             "threshold 0.8: the default, since no threshold of scones/3 reached 0.99 accuracy "
             "in its training",
         ),
+        *(
+            (
+                CALIBRATED | {key: value},
+                "threshold 0.8: the default, since the threshold of scones/3 is no number in [0, 1]",
+            )
+            for key, value in [
+                ("confidence_threshold", "abc"),
+                ("confidence_threshold", "nan"),
+                ("confidence_threshold", "1.5"),
+                ("threshold_coverage", "none"),
+            ]
+        ),
         (dict.fromkeys(CALIBRATED, "none"), "threshold 0.8: the default, since scones/3 was not calibrated"),
         # A package of another pipeline, or of an earlier version of this one, which noted its setting.
         ({"confidence_threshold": "0.9"}, "threshold 0.8: the default, since scones/3 was not calibrated"),
