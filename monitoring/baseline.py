@@ -9,11 +9,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from monitoring.mistakes import Probability, first_mistake
+from monitoring.mistakes import Probability, first_mistake, printable
 
 # Far more than any data set has: what is larger is damaged.
 _LARGEST_COUNT = 1_000_000_000
 _MOST_BINS = 256
+_SHOWN = 200  # letters
 
 
 class BaselineError(Exception):
@@ -34,7 +35,7 @@ class Baseline:
 
     Attributes:
         per_class: training images by class, in the order of the model's answers.
-        brightness: training images by mean luma, float [bins], in equal bins over 0..255.
+        brightness: training images by mean luma, float [bins], in equal bins over 0..256.
         answers: the model's probabilities for the validation images, float [n, classes]; None where
             there are none.
     """
@@ -51,9 +52,9 @@ class Baseline:
         """
         split = _split(statistics)
         if set(split.per_class) != set(classes):
+            found = printable(", ".join(split.per_class))[:_SHOWN]
             raise BaselineError(
-                f"{statistics.name} is of the classes {', '.join(split.per_class)}, and the model's are "
-                f"{', '.join(classes)}"
+                f"{statistics.name} is of the classes {found}, and the model's are {', '.join(classes)}"
             )
         per_class = {name: split.per_class[name] for name in classes}
         answers = _answers(predictions, len(classes)) if predictions else None

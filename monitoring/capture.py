@@ -12,7 +12,6 @@ import io
 import math
 import os
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
-from monitoring.mistakes import Probability, first_mistake
+from monitoring.mistakes import Probability, first_mistake, printable
+from training.images import BAD_IMAGE, rgb
 
 COLUMNS = (
     "time",
@@ -47,8 +47,7 @@ _PLACE = re.compile(r"(?P<variant>[^/]+)/(?P<hour>\d{4}/\d{2}/\d{2}/\d{2})/[^/]+
 _DOWNLOADS = 8
 _YEARS = range(2000, 2200)  # of times that can be drawn
 _ROUNDED = 0.02  # how far the sum of probabilities that were printed with few places may be from 1
-# What the serving code takes at most.
-_LARGEST_IMAGE = 50_000_000  # pixels
+_LARGEST_IMAGE = 50_000_000  # pixels, as many as the serving code takes
 _REASON = 200  # characters
 _PROBABILITIES = TypeAdapter(Annotated[tuple[Probability, ...], Field(min_length=1)])
 _AS_WRITTEN = ConfigDict(alias_generator=to_camel)
@@ -81,24 +80,21 @@ class Payload:
         return self.data.encode()
 
     def image(self, side: int | None = None) -> Image.Image | None:
-        """The PNG or JPEG image as RGB; None when it is not one, or none that an endpoint takes.
+        """The PNG or JPEG image as the model sees it, RGB; None when it is none, or larger than any it takes.
 
-        Its longer side has at most `side` pixels; a large JPEG is not decoded any larger than it need be.
+        Its longer side has at most `side` pixels; a large JPEG is decoded at a fraction of its size.
         """
         try:
-            with (
-                warnings.catch_warnings(action="ignore"),  # Pillow's, of odd palettes and large sizes
-                Image.open(io.BytesIO(self.content), formats=("PNG", "JPEG")) as image,
-            ):
+            with Image.open(io.BytesIO(self.content), formats=("PNG", "JPEG")) as image:
                 if image.width * image.height > _LARGEST_IMAGE:
                     return None
                 if side:
                     image.draft("RGB", (side, side))
-                converted = image.convert("RGB")
-                if side and max(converted.size) > side:
-                    converted.thumbnail((side, side), Image.Resampling.BOX)
-                return converted
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                seen = rgb(image)
+                if side and max(seen.size) > side:
+                    seen.thumbnail((side, side), Image.Resampling.BOX)
+                return seen
+        except BAD_IMAGE:
             return None
 
 
@@ -112,8 +108,7 @@ class Malformed:
 
     def __str__(self) -> str:
         """On one line, without what a terminal would take for a command."""
-        text = f"{self.source}, line {self.line}: {self.reason[:_REASON]}"
-        return "".join(letter if letter.isprintable() else "?" for letter in text)
+        return printable(f"{self.source}, line {self.line}: {self.reason[:_REASON]}")
 
 
 @dataclass(frozen=True)
@@ -178,7 +173,7 @@ def read_captures(
             if expected is None and row[6]:
                 expected = tuple(f"class {index}" for index in range(len(row[6])))
     if not rows:
-        if later.earlier:
+        if later.earlier and not malformed:
             raise NoLaterCaptureError(f"{source} holds no record since {since:%Y-%m-%d %H:%M:%S %Z}")
         raise CaptureError(_nothing(source, files, malformed))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -197,7 +192,9 @@ class _Later:
     def __init__(self, since: datetime | None) -> None:
         self.earlier = False
         # SageMaker writes whole seconds: what is of the same second counts as later.
-        in_reach = since and since.year in _YEARS
+        if since and since.year >= _YEARS.stop:
+            since = datetime(_YEARS.stop, 1, 1, tzinfo=UTC)
+        in_reach = since and since.year >= _YEARS.start
         self._since = since.astimezone(UTC).replace(microsecond=0) if since and in_reach else None
 
     def file(self, name: str) -> bool:

@@ -2,8 +2,8 @@
 
 How far is the population stability index of two histograms p and q, the sum of (p - q) ln(p / q); from 0.2 or
 0.25 on credit scoring, where it comes from, speaks of a significant shift (Siddiqi, Credit Risk Scorecards,
-2006). Of few records it is large by chance, with an expectation of about bins / records, so a chi-square test
-of homogeneity has to agree.
+2006). Of few records it is large by chance, the more so the more bins there are, so a chi-square test of
+homogeneity has to agree.
 """
 
 from __future__ import annotations

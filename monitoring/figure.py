@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +57,7 @@ def draw(
     classes = tuple(dict.fromkeys(names.values()))
     # Not pyplot: a report may be drawn in any thread of a program that draws pictures of its own.
     style: Any = {**sns.axes_style("whitegrid"), **sns.plotting_context("notebook", 0.85), **_STYLE}
-    with mpl.rc_context(style), warnings.catch_warnings(action="ignore"):  # of letters that a font lacks
+    with mpl.rc_context(style):
         figure = Figure(figsize=_SIZE, dpi=_DPI)
         canvas = FigureCanvasAgg(figure)
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.06)  # inches: room around the names
@@ -66,7 +65,8 @@ def draw(
         top, bottom = parts
         confidence, trust, mix, light = top.subplots(2, 2).flat
         colours = dict(zip(classes, sns.color_palette("colorblind", len(classes)), strict=True))
-        _draw_confidence(confidence, answered, colours, threshold, baseline)
+        # The highest of n probabilities is never under 1/n.
+        _draw_confidence(confidence, answered, colours, threshold, baseline, 1 / max(len(short), 2))
         _draw_trust(trust, answered, threshold, report.validation_under_threshold)
         _draw_mix(mix, answered, classes, _named(baseline.per_class, names) if baseline else None)
         _draw_brightness(light, brightness, baseline)
@@ -121,11 +121,12 @@ def _draw_confidence(
     colours: dict[str, Any],
     threshold: float,
     baseline: Baseline | None,
+    lowest: float,
 ) -> None:
-    lowest = 1 / max(len(colours), 2)  # the highest of n probabilities is never under 1/n
+    """`lowest` is the least that a confidence can be."""
     edges = np.linspace(lowest, 1, 26)
     sns.histplot(
-        data=answered,
+        data=answered.assign(confidence=answered["confidence"].clip(lower=lowest)),  # some are rounded
         x="confidence",
         hue="predicted",
         hue_order=list(colours),
@@ -144,18 +145,17 @@ def _draw_confidence(
     # Confidences lie to the right, as a rule; beside the panel there is room for a long list.
     beside = {"bbox_to_anchor": (1.01, 1), "borderaxespad": 0} if len(colours) > _FEW_CLASSES else {}
     axes.legend(handles, names, title="predicted", loc="upper left", fontsize="small", **beside)
-    if threshold < lowest:  # under all there can be, and outside of the axes
-        return
-    axes.axvline(threshold, color="black", linestyle="--", linewidth=1)
-    axes.annotate(
-        f"threshold {threshold:g}",
-        (threshold, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(-4, -4),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-    )
+    if threshold >= lowest:  # else it is outside of the axes
+        axes.axvline(threshold, color="black", linestyle="--", linewidth=1)
+        axes.annotate(
+            f"threshold {threshold:g}",
+            (threshold, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4, -4),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+        )
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set(title="Confidence by predicted class", xlabel="confidence", ylabel="answers", xlim=(lowest, 1))
 
@@ -191,7 +191,7 @@ def _mark_times(axes: Any, begin: pd.Timestamp, end: pd.Timestamp) -> None:
         axes.set_xticks(pd.date_range(begin.floor("s"), end.ceil("s"), freq=f"{seconds}s"))
         axes.xaxis.set_major_formatter(mdates.DateFormatter("%H:%M:%S"))
         return
-    places = mdates.AutoDateLocator(maxticks=8)
+    places = mdates.AutoDateLocator(minticks=3, maxticks=8)  # of 200 minutes, more than 3 would be too many
     axes.xaxis.set_major_locator(places)
     axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(places))
 

@@ -1,4 +1,4 @@
-"""What counts as drift; without imports, since the settings read it too."""
+"""What counts as drift; without heavy imports, since the settings read it too."""
 
 from __future__ import annotations
 

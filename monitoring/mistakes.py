@@ -13,10 +13,15 @@ def first_mistake(error: ValidationError) -> str:
     message = first["msg"][:1].lower() + first["msg"][1:]
     if first["type"] == "json_invalid":
         return f"not JSON ({message.removeprefix('invalid JSON: ')})"
-    where = ".".join(map(str, first["loc"]))
+    where = printable(".".join(map(str, first["loc"])))
     if first["type"] == "missing":
         return f"{where} is missing"
     return f"{where}: {message}" if where else message
+
+
+def printable(text: str) -> str:
+    """On one line, without what a terminal would take for a command."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _no_flag(value: Any) -> Any:

@@ -148,6 +148,9 @@ def check_target(picture: Path) -> None:
     for path in (picture, picture.with_suffix(".json")):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    there = next(parent for parent in picture.absolute().parents if parent.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
 
 
 def measure_brightness(table: pd.DataFrame, seed: int = 0) -> tuple[np.ndarray, int]:
@@ -170,7 +173,7 @@ def _luma(payload: Payload) -> float:
 
 def _replace(path: Path, content: bytes) -> None:
     """Two reports at once have a temporary file each. Raises `OSError` with the path that was asked for."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.new")
     try:
         temporary.write_bytes(content)
         temporary.replace(path)

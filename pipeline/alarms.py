@@ -67,14 +67,14 @@ def ensure(cloudwatch: Any, hosting: Hosting, endpoint: str, only_missing: bool 
             **requests,
         },
         "drift": {
-            "AlarmDescription": "What comes is no longer what the model was made with, says the last check",
+            "AlarmDescription": "A check of the last day found images unlike those that the model was made with",
             "Namespace": MONITORING,
             "MetricName": DRIFTED_FEATURES,
             "Dimensions": endpoint_only,
             "Statistic": "Maximum",
             "Threshold": 0,
             **above,
-            "Period": DAY_SECONDS,  # the longest there is: a daily check keeps the alarm until the next
+            "Period": DAY_SECONDS,  # so that a daily check keeps the alarm until the next
         },
     }
     for kind, alarm in kinds.items():

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from lambdas.deployer import handler as deployer
 from pipeline import alarms, autoscaling, endpoints, registry, smoke
 from pipeline.endpoints import DeployError, Endpoint, NoEndpointError
@@ -234,10 +236,12 @@ def serving(sagemaker: Any, settings: Settings) -> list[Serving]:
     found = []
     for endpoint in endpoints.endpoints(sagemaker, settings.endpoint_name_prefix):
         try:
-            described = endpoints.describe(sagemaker, endpoint.name)
+            described = sagemaker.describe_endpoint(EndpointName=endpoint.name)
             tags = sagemaker.list_tags(ResourceArn=described["EndpointArn"])["Tags"]
-        except NoEndpointError:  # deleted meanwhile
-            continue
+        except ClientError as error:
+            if deployer.is_missing(error):  # deleted meanwhile
+                continue
+            raise
         package = deployer.deployed_package(sagemaker, described["EndpointConfigName"])
         found.append(
             Serving(

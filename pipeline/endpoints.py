@@ -130,7 +130,7 @@ def describe(sagemaker: Any, name: str) -> dict[str, Any]:
 
 
 def endpoints(sagemaker: Any, prefix: str, in_service: bool = False) -> list[Endpoint]:
-    """Those whose names begin with the prefix, the newest first."""
+    """Those whose names begin with the prefix and a hyphen, the newest first."""
     extra = {"StatusEquals": "InService"} if in_service else {}
     pages = sagemaker.get_paginator("list_endpoints").paginate(
         NameContains=prefix, SortBy="CreationTime", SortOrder="Descending", **extra
@@ -144,7 +144,7 @@ def endpoints(sagemaker: Any, prefix: str, in_service: bool = False) -> list[End
         )
         for page in pages
         for endpoint in page["Endpoints"]
-        if endpoint["EndpointName"].startswith(prefix)
+        if endpoint["EndpointName"].startswith(f"{prefix}-")
     ]
 
 

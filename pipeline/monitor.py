@@ -30,7 +30,7 @@ def captures(clients: Clients, settings: Settings, endpoint: str, since: datetim
     of the package that was left are among them.
 
     Raises:
-        CaptureError: none has been captured yet.
+        CaptureError: none has been captured in that time, but our own or what is no record.
     """
     sagemaker = clients("sagemaker")
     classes = predictions.deployed_classes(sagemaker, endpoint) or settings.classes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,7 +130,9 @@ def _drawn(
     if hours:
         begin = monitor.last_hours(clients, name, hours)
     found = monitor.captures(clients, settings, name, begin)
-    return Drawn(clients, name, found, monitor.report(clients, settings, name, found, out, begin))
+    # Pillow's and Matplotlib's, of odd images and letters that a font lacks.
+    with warnings.catch_warnings(action="ignore"):
+        return Drawn(clients, name, found, monitor.report(clients, settings, name, found, out, begin))
 
 
 def _show(drawn: Drawn, as_json: bool, more: dict[str, Any] | None = None) -> None:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -268,9 +269,46 @@ def test_a_large_image_is_not_decoded_any_larger_than_it_need_be():
     assert jpeg(30, 20).image(256).size == (30, 20)
 
 
-def test_an_image_that_no_endpoint_takes_is_none(recwarn):
+def test_an_image_that_no_endpoint_takes_is_none():
     assert jpeg(10_000, 5_001).image() is None
-    assert not recwarn.list
+
+
+def payload(image, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", **options)
+    return Payload(base64.b64encode(buffer.getvalue()).decode(), "BASE64")
+
+
+def test_images_are_seen_as_the_model_sees_them():
+    """Grey of 16 bits scaled, not cut off; turned as the camera says."""
+    deep = payload(Image.fromarray(np.full((4, 4), 30_000, np.uint16)))
+    assert deep.image().getpixel((0, 0)) == (117, 117, 117)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a quarter turn
+    assert payload(Image.new("RGB", (40, 20)), exif=turned).image(256).size == (20, 40)
+
+
+def test_a_colour_profile_that_is_cut_off_stops_nobody():
+    """The model answers it, so that it is captured; Pillow's decoder raises IndexError."""
+    whole = base64.b64decode(payload(Image.new("RGB", (4, 4))).data)
+    end = whole.rindex(b"IEND") - 4
+    cut = whole[:end] + b"\0\0\0\1iCCPP" + zlib.crc32(b"iCCPP").to_bytes(4, "big") + whole[end:]
+    Payload(base64.b64encode(cut).decode(), "BASE64").image(256)  # whatever it shows
+
+
+def test_what_is_no_record_is_told_before_what_is_too_early(tmp_path):
+    hours(tmp_path)
+    path = tmp_path / "scones/AllTraffic/2026/02/03/08/20-00-000-b.jsonl"
+    path.write_text("broken\n")
+    with pytest.raises(CaptureError, match=r"none of 1 lines is a capture record; .*not JSON"):
+        read_captures(tmp_path, since=datetime(2026, 2, 3, 8, 30, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("year", [2199, 2200, 9999])
+def test_since_a_time_to_come_there_is_nothing(tmp_path, year):
+    hours(tmp_path)
+    with pytest.raises(NoLaterCaptureError):
+        read_captures(tmp_path, since=datetime(year, 12, 31, 23, tzinfo=UTC))
 
 
 def test_a_time_without_a_zone_is_utc(tmp_path):

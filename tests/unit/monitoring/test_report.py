@@ -5,6 +5,7 @@ import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import matplotlib.dates as mdates
 import numpy as np
 import pandas as pd
 import pytest
@@ -140,7 +141,7 @@ def test_drift_is_in_the_numbers_and_in_the_titles(tmp_path, monkeypatch):
 def test_the_baselines_confidence_is_drawn_as_if_it_were_as_many():
     table = captures(*[(0.9, "bicycle", 1)] * 10).table
     axes, _ = panel()
-    figure._draw_confidence(axes, table, dict.fromkeys(CLASSES, "C0"), 0.8, BASELINE)
+    figure._draw_confidence(axes, table, dict.fromkeys(CLASSES, "C0"), 0.8, BASELINE, 0.5)
     (steps,) = (patch for patch in axes.patches if isinstance(patch, StepPatch))
     assert steps.get_data().values.sum() == pytest.approx(10)
     assert [text.get_text() for text in axes.get_legend().texts] == [*CLASSES, "validation, scaled"]
@@ -215,6 +216,22 @@ def test_a_share_of_few_answers_is_joined_with_no_other(minutes, lines):
     assert sum(len(dots.get_offsets()) for dots in axes.collections) == len(by_moment(table, 0.8))
 
 
+@pytest.mark.parametrize("minutes", [6, 40, 100, 170, 200, 240, 400, 1_000, 5_000, 50_000, 300_000])
+def test_any_stretch_of_time_has_a_few_ticks(minutes, recwarn):
+    axes, canvas = panel()
+    begin = pd.Timestamp("2026-02-03T04:00:00")
+    end = begin + pd.Timedelta(minutes=minutes)
+    axes.plot([begin, end], [0, 1])
+    figure._mark_times(axes, begin, end)
+    canvas.draw()
+    assert (
+        2
+        <= sum(begin <= pd.Timestamp(mdates.num2date(x)).tz_localize(None) <= end for x in axes.get_xticks())
+        <= 10
+    )
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize("count", [8, 9, 100])
 def test_many_classes_are_drawn_as_a_few_and_others(tmp_path, count, recwarn):
     names = tuple(f"cl$ss_{'x' * 300}_{number}" for number in range(count))
@@ -231,9 +248,41 @@ def test_many_classes_are_drawn_as_a_few_and_others(tmp_path, count, recwarn):
 
 
 @pytest.mark.parametrize("threshold", [0, 0.3, 1])
-def test_any_threshold_can_be_drawn(tmp_path, threshold, recwarn):
-    write_report(captures((0.95, "bicycle", 100)), tmp_path / "a.png", threshold=threshold)
-    assert not recwarn.list
+def test_any_threshold_can_be_drawn(threshold):
+    axes, _ = panel()
+    table = captures((0.95, "bicycle", 1), (0.49, "bicycle", 1)).table
+    figure._draw_confidence(axes, table, dict.fromkeys(CLASSES, "C0"), threshold, None, 0.5)
+    assert (axes.get_title(), axes.get_ylabel()) == ("Confidence by predicted class", "answers")
+    assert axes.get_xlim() == (0.5, 1)
+    assert sum(bar.get_height() for bar in axes.patches) == 2
+    assert len(axes.lines) == (threshold >= 0.5)
+
+
+def test_every_answer_of_many_classes_is_drawn(tmp_path, monkeypatch):
+    """However unsure: of a hundred classes, the highest probability may be 0.01."""
+    panels = []
+    draw = figure._draw_confidence
+    monkeypatch.setattr(
+        figure, "_draw_confidence", lambda axes, *rest: (draw(axes, *rest), panels.append(axes))
+    )
+    names = tuple(f"class {number}" for number in range(100))
+    rows = [(0.02 + number / 1_000, names[number % 100], 5) for number in range(200)]
+    seen = Captures(captures(*rows).table, 1, (), names)
+    write_report(seen, tmp_path / "a.png", threshold=0.8)
+    assert sum(bar.get_height() for bar in panels[0].patches) == 200
+
+
+def test_a_file_in_a_folders_place_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError) as refused:
+        report.check_target(tmp_path / "file" / "b" / "a.png")
+    assert refused.value.filename == str(tmp_path / "file")
+
+
+def test_a_long_name_has_room_for_a_temporary_one(tmp_path):
+    picture = tmp_path / f"{'x' * 250}.png"
+    write_report(captures((0.95, "bicycle", 100)), picture, threshold=0.8)
+    assert picture.exists()
 
 
 def test_records_without_an_answer_are_no_answers(tmp_path):
