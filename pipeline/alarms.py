@@ -67,7 +67,7 @@ def ensure(cloudwatch: Any, hosting: Hosting, endpoint: str, only_missing: bool 
             **requests,
         },
         "drift": {
-            "AlarmDescription": "A check of the last day found images unlike those that the model was made with",
+            "AlarmDescription": "A check of the last day found images unlike those of the training data",
             "Namespace": MONITORING,
             "MetricName": DRIFTED_FEATURES,
             "Dimensions": endpoint_only,
