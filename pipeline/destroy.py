@@ -86,8 +86,7 @@ def destroy(items: list[Item]) -> Iterator[Item]:
 
 
 def _endpoints(clients: Clients, settings: Settings) -> Iterator[Item]:
-    sagemaker, prefix = clients("sagemaker"), f"{settings.endpoint_name_prefix}-"
-    for endpoint in endpoints.endpoints(sagemaker, prefix):
+    for endpoint in endpoints.endpoints(clients("sagemaker"), settings.endpoint_name_prefix):
         yield Item(
             "endpoint",
             endpoint.name,

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from pipeline import cli, deployment, endpoints, monitor, predictions, registry
 from pipeline import clients as clients_module
-from pipeline import deployment, endpoints, monitor, predictions, registry
 from pipeline import settings as settings_module
 from tests.functional.endpoints import IMAGE, archive
 
-ROOT = Path(__file__).parents[2]
 NAME = "drift-tests"
 # What the model was made with: images of 100 to 155, and an answer that is always as sure as the endpoint's.
 BRIGHTNESS = [0] * 12 + [40] * 8 + [0] * 12
@@ -133,19 +130,31 @@ def world(local_aws):
     endpoints.delete_all(made.clients, made.settings, made.endpoint)
 
 
-@pytest.fixture
-def check(world, tmp_path):
-    """Runs `scones monitor check`, and returns what came of it."""
+@dataclass(frozen=True)
+class Ended:
+    returncode: int
+    stdout: str
+    stderr: str
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        names = {
-            "SCONES_BUCKET": NAME,
-            "SCONES_MODEL_PACKAGE_GROUP": NAME,
-            "SCONES_ENDPOINT_NAME_PREFIX": NAME,
-        }
-        command = [sys.executable, "-m", "pipeline.cli", "monitor", "check", *arguments]
-        variables = {**os.environ, "PYTHONPATH": str(ROOT), **names, **environment}
-        return subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True)
+
+@pytest.fixture
+def check(world, tmp_path, monkeypatch, capsys):
+    """Runs `scones monitor check` as its entry point does, and returns what came of it."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, **environment: str) -> Ended:
+        names = dict.fromkeys(("BUCKET", "MODEL_PACKAGE_GROUP", "ENDPOINT_NAME_PREFIX"), NAME)
+        code = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["scones", "monitor", "check", *arguments])
+            for key, value in ({f"SCONES_{key}": name for key, name in names.items()} | environment).items():
+                patch.setenv(key, value)
+            try:
+                cli.main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+        told = capsys.readouterr()
+        return Ended(code, told.out, told.err)
 
     return run
 
