@@ -9,7 +9,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from monitoring.mistakes import Probability, first_mistake, printable
+from monitoring.schema import Probability, first_mistake
+from processing.job import shown
 
 # Far more than any data set has: what is larger is damaged.
 _LARGEST_COUNT = 1_000_000_000
@@ -36,13 +37,13 @@ class Baseline:
     Attributes:
         per_class: training images by class, in the order of the model's answers.
         brightness: training images by mean luma, float [bins], in equal bins over 0..256.
-        answers: the model's probabilities for the validation images, float [n, classes]; None where
+        confidence: the model's highest probability for each validation image, float [n]; None where
             there are none.
     """
 
     per_class: dict[str, int]
     brightness: np.ndarray
-    answers: np.ndarray | None = None
+    confidence: np.ndarray | None = None
 
     @classmethod
     def read(cls, statistics: Source, predictions: Source | None, classes: Sequence[str]) -> Baseline:
@@ -52,13 +53,13 @@ class Baseline:
         """
         split = _split(statistics)
         if set(split.per_class) != set(classes):
-            found = printable(", ".join(split.per_class))[:_SHOWN]
+            found = shown(", ".join(split.per_class), _SHOWN)
             raise BaselineError(
                 f"{statistics.name} is of the classes {found}, and the model's are {', '.join(classes)}"
             )
         per_class = {name: split.per_class[name] for name in classes}
-        answers = _answers(predictions, len(classes)) if predictions else None
-        return cls(per_class, np.asarray(split.brightness_histogram, dtype=float), answers)
+        confidence = _confidence(predictions, len(classes)) if predictions else None
+        return cls(per_class, np.asarray(split.brightness_histogram, dtype=float), confidence)
 
     @property
     def mean_brightness(self) -> float | None:
@@ -102,8 +103,8 @@ def _split(source: Source) -> _Split:
         ) from None
 
 
-def _answers(source: Source, classes: int) -> np.ndarray | None:
-    rows = []
+def _confidence(source: Source, classes: int) -> np.ndarray | None:
+    found = []
     for number, line in enumerate(source.content.splitlines(), start=1):
         if not line.strip():
             continue
@@ -114,5 +115,5 @@ def _answers(source: Source, classes: int) -> np.ndarray | None:
             raise BaselineError(f"{where}: {first_mistake(error)}") from None
         if len(row) != classes:
             raise BaselineError(f"{where}: {len(row)} probabilities for {classes} classes")
-        rows.append(row)
-    return np.asarray(rows, dtype=float) if rows else None
+        found.append(max(row))
+    return np.asarray(found) if found else None

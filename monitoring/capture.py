@@ -25,7 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
-from monitoring.mistakes import Probability, first_mistake, printable
+from monitoring.schema import Probability, first_mistake
+from processing.job import shown
 from training.images import BAD_IMAGE, rgb
 
 COLUMNS = (
@@ -45,10 +46,11 @@ _SUFFIX = ".jsonl"
 # `<variant>/YYYY/MM/DD/HH/<file>`
 _PLACE = re.compile(r"(?P<variant>[^/]+)/(?P<hour>\d{4}/\d{2}/\d{2}/\d{2})/[^/]+$")
 _DOWNLOADS = 8
-_YEARS = range(2000, 2200)  # of times that can be drawn
+# Of times that can be drawn.
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _ROUNDED = 0.02  # how far the sum of probabilities that were printed with few places may be from 1
 _LARGEST_IMAGE = 50_000_000  # pixels, as many as the serving code takes
-_REASON = 200  # characters
+_SHOWN = 280  # characters
 _PROBABILITIES = TypeAdapter(Annotated[tuple[Probability, ...], Field(min_length=1)])
 _AS_WRITTEN = ConfigDict(alias_generator=to_camel)
 
@@ -108,7 +110,7 @@ class Malformed:
 
     def __str__(self) -> str:
         """On one line, without what a terminal would take for a command."""
-        return printable(f"{self.source}, line {self.line}: {self.reason[:_REASON]}")
+        return shown(f"{self.source}, line {self.line}: {self.reason}", _SHOWN)
 
 
 @dataclass(frozen=True)
@@ -191,11 +193,9 @@ class _Later:
 
     def __init__(self, since: datetime | None) -> None:
         self.earlier = False
+        within = since and min(max(since, _EARLIEST), _LATEST)
         # SageMaker writes whole seconds: what is of the same second counts as later.
-        if since and since.year >= _YEARS.stop:
-            since = datetime(_YEARS.stop, 1, 1, tzinfo=UTC)
-        in_reach = since and since.year >= _YEARS.start
-        self._since = since.astimezone(UTC).replace(microsecond=0) if since and in_reach else None
+        self._since = within.astimezone(UTC).replace(microsecond=0) if within else None
 
     def file(self, name: str) -> bool:
         """With an hour to spare: AWS does not say whether a folder's hour is of its first record or last."""
@@ -275,9 +275,10 @@ def _row(line: bytes, source: str, number: int, classes: tuple[str, ...] | None)
 
 
 def _utc(time: datetime) -> datetime:
-    if time.year not in _YEARS:
+    known = time if time.tzinfo else time.replace(tzinfo=UTC)
+    if not _EARLIEST <= known < _LATEST:
         raise _LineError(f"eventMetadata.inferenceTime is of the year {time.year}")
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    return known.astimezone(UTC)
 
 
 def _probabilities(answer: _Part) -> tuple[float, ...]:
@@ -287,18 +288,23 @@ def _probabilities(answer: _Part) -> tuple[float, ...]:
     except ValueError as error:
         raise _LineError(f"captureData.endpointOutput.data is not {answer.encoding} ({error})") from None
     try:
-        values = from_json(text)
-    except ValueError:
-        values = text.strip().split(",")
-    while isinstance(values, list) and len(values) == 1 and isinstance(values[0], list):
-        values = values[0]  # a batch of one
-    try:
+        values = _values(text)
+        while isinstance(values, list) and len(values) == 1 and isinstance(values[0], list):
+            values = values[0]  # a batch of one
         numbers = _PROBABILITIES.validate_python(values)
-    except ValidationError:
+    except ValueError:  # pydantic's errors are some
         raise _LineError(f"the answer {text[:60]!r} is not a list of probabilities") from None
     if abs(sum(numbers) - 1) > _ROUNDED:
         raise _LineError(f"the answer {text[:60]!r} sums to {sum(numbers):.3g}: no probabilities")
     return numbers
+
+
+def _values(text: str) -> Any:
+    """Of JSON, or of a line of CSV. Raises ValueError when it is neither."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return [float(part) for part in text.split(",")]
 
 
 def _s3_files(s3: Any, uri: str, later: _Later) -> Iterator[tuple[str, bytes]]:

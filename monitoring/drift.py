@@ -75,8 +75,8 @@ def compare(
     `predicted` their counts by class.
     """
     found = [_brightness(brightness, baseline, limits)]
-    if baseline.answers is not None:
-        found.append(_confidence(confidence, baseline.answers.max(axis=1), limits))
+    if baseline.confidence is not None:
+        found.append(_confidence(confidence, baseline.confidence, limits))
     return (*found, _classes(predicted, baseline, limits))
 
 

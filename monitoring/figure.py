@@ -137,9 +137,9 @@ def _draw_confidence(
     )
     drawn: Any = axes.get_legend()
     handles, names = list(drawn.legend_handles), [text.get_text() for text in drawn.texts]
-    if baseline and baseline.answers is not None and len(baseline.answers):
-        counts, _ = np.histogram(baseline.answers.max(axis=1), edges)
-        scaled = counts * len(answered) / len(baseline.answers)
+    if baseline and baseline.confidence is not None:
+        counts, _ = np.histogram(baseline.confidence, edges)
+        scaled = counts * len(answered) / len(baseline.confidence)
         handles.append(axes.stairs(scaled, edges, color="0.3", linewidth=1.5))
         names.append("validation, scaled")
     # Confidences lie to the right, as a rule; beside the panel there is room for a long list.

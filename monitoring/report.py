@@ -109,7 +109,7 @@ def write_report(
     if answered.empty:
         raise ReportError("No captured record has an answer: the endpoint captures its input only.")
     brightness, undecodable = measure_brightness(captures.table)
-    validation = baseline.answers.max(axis=1) if baseline and baseline.answers is not None else None
+    validation = baseline.confidence if baseline else None
     predicted = {name: int((answered["predicted"] == name).sum()) for name in captures.classes}
     drift: tuple[Drift, ...] = ()
     if baseline:

@@ -28,12 +28,26 @@ def names(endpoint: str) -> list[str]:
 def ensure(cloudwatch: Any, hosting: Hosting, endpoint: str, only_missing: bool = False) -> list[str]:
     """Creates the alarms, or brings all of them up to date; returns their names."""
     there = _there(cloudwatch, endpoint) if only_missing else []
+    for kind, alarm in _alarms(hosting, endpoint).items():
+        if f"{endpoint}-{kind}" in there:
+            continue
+        cloudwatch.put_metric_alarm(
+            AlarmName=f"{endpoint}-{kind}",
+            EvaluationPeriods=1,
+            AlarmActions=[hosting.alarm_topic] if hosting.alarm_topic else [],
+            **alarm,
+        )
+    return names(endpoint)
+
+
+def _alarms(hosting: Hosting, endpoint: str) -> dict[str, dict[str, Any]]:
+    """What PutMetricAlarm takes of each kind."""
     errors = {"Statistic": "Sum", "Threshold": hosting.errors_alarm}
     above = {"ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching", "Period": 60}
     endpoint_only = [{"Name": "EndpointName", "Value": endpoint}]
     its_variant = [*endpoint_only, {"Name": "VariantName", "Value": VARIANT}]
     requests = {"Namespace": "AWS/SageMaker", "Dimensions": its_variant}
-    kinds: dict[str, dict[str, Any]] = {
+    return {
         "4xx": {
             "AlarmDescription": "Clients send what the model refuses",
             "MetricName": "Invocation4XXErrors",
@@ -77,16 +91,6 @@ def ensure(cloudwatch: Any, hosting: Hosting, endpoint: str, only_missing: bool 
             "Period": DAY_SECONDS,  # so that a daily check keeps the alarm until the next
         },
     }
-    for kind, alarm in kinds.items():
-        if f"{endpoint}-{kind}" in there:
-            continue
-        cloudwatch.put_metric_alarm(
-            AlarmName=f"{endpoint}-{kind}",
-            EvaluationPeriods=1,
-            AlarmActions=[hosting.alarm_topic] if hosting.alarm_topic else [],
-            **alarm,
-        )
-    return names(endpoint)
 
 
 def remove(cloudwatch: Any, endpoint: str) -> list[str]:

@@ -247,7 +247,7 @@ def serving(sagemaker: Any, settings: Settings) -> list[Serving]:
             Serving(
                 **asdict(endpoint),
                 environment={tag["Key"]: tag["Value"] for tag in tags}.get("scones:environment"),
-                package=package.rpartition(":model-package/")[2] if package else None,
+                package=registry.group_and_version(package) if package else None,
             )
         )
     return found

@@ -16,13 +16,16 @@ from pipeline import alarms, endpoints, objects, predictions, thresholds
 
 if TYPE_CHECKING:
     from pipeline.clients import Clients
+    from pipeline.predictions import Deployed
     from pipeline.settings import Settings
 
 # Requests of our own, which say nothing about what people send.
 OUR_REQUESTS = (predictions.SMOKE_TEST, predictions.PROBE, predictions.EXPLANATION)
 
 
-def captures(clients: Clients, settings: Settings, endpoint: str, since: datetime | None = None) -> Captures:
+def captures(
+    clients: Clients, settings: Settings, served: Deployed, since: datetime | None = None
+) -> Captures:
     """The endpoint's records without our own, from `since` on.
 
     By default from the making of its config on: what was answered before came from another package, whose
@@ -32,39 +35,36 @@ def captures(clients: Clients, settings: Settings, endpoint: str, since: datetim
     Raises:
         CaptureError: none has been captured in that time, but our own or what is no record.
     """
-    sagemaker = clients("sagemaker")
-    classes = predictions.deployed_classes(sagemaker, endpoint) or settings.classes
-    place = f"{endpoints.capture_uri(settings)}/{endpoint}/"
-    from_then = since or predictions.deployed_at(sagemaker, endpoint)
+    classes = served.classes or settings.classes
+    place = f"{endpoints.capture_uri(settings)}/{served.endpoint}/"
+    from_then = since or served.at
     try:
         found = read_captures(place, s3=clients("s3"), classes=classes, since=from_then)
     except NoLaterCaptureError:
         if since:
             raise
         raise CaptureError(
-            f"no record of {endpoint} is of the package that it serves now; --since takes earlier ones"
+            f"no record of {served.endpoint} is of the package that it serves now; --since takes earlier ones"
         ) from None
     kept = found.without(OUR_REQUESTS)
     if kept.table.empty:
-        asked = f"nobody has asked {endpoint} since {from_then:%Y-%m-%d %H:%M:%S %Z}"
+        asked = f"nobody has asked {served.endpoint} since {from_then:%Y-%m-%d %H:%M:%S %Z}"
         raise CaptureError(f"{asked} but this program, whose smoke test is left out")
     return kept
 
 
-def answered_before(clients: Clients, endpoint: str, found: Captures) -> int:
-    """How many of the records are older than what the endpoint serves now."""
-    deployed = predictions.deployed_at(clients("sagemaker"), endpoint).replace(microsecond=0)
-    return int((found.table["time"] < deployed).sum())
+def answered_before(served: Deployed, found: Captures) -> int:
+    """How many of the records are older than what the endpoint serves."""
+    return int((found.table["time"] < served.at.replace(microsecond=0)).sum())
 
 
-def last_hours(clients: Clients, endpoint: str, hours: float) -> datetime:
-    """So long ago, or when what the endpoint serves now was configured, if that was later."""
-    then = datetime.now(UTC) - timedelta(hours=hours)
-    return max(then, predictions.deployed_at(clients("sagemaker"), endpoint))
+def last_hours(served: Deployed, hours: float) -> datetime:
+    """So long ago, or when what the endpoint serves was configured, if that was later."""
+    return max(datetime.now(UTC) - timedelta(hours=hours), served.at)
 
 
 def wait_for_captures(
-    clients: Clients, settings: Settings, endpoint: str, records: int, seconds: float = 120
+    clients: Clients, settings: Settings, served: Deployed, records: int, seconds: float = 120
 ) -> Captures:
     """The records once there are so many of them; those that there are when the time is up.
 
@@ -73,7 +73,7 @@ def wait_for_captures(
     deadline = time.monotonic() + seconds
     while True:
         try:
-            found = captures(clients, settings, endpoint)
+            found = captures(clients, settings, served)
         except CaptureError:
             if time.monotonic() > deadline:
                 raise
@@ -86,7 +86,7 @@ def wait_for_captures(
 def report(
     clients: Clients,
     settings: Settings,
-    endpoint: str,
+    served: Deployed,
     found: Captures,
     picture: Path,
     since: datetime | None = None,
@@ -97,16 +97,15 @@ def report(
         ReportError: no record has an answer.
         BaselineError: the package's statistics or predictions are something else.
     """
-    sagemaker = clients("sagemaker")
-    package = predictions.deployed_package(sagemaker, endpoint)
-    begin = since or predictions.deployed_at(sagemaker, endpoint)
+    package, begin = served.package, since or served.at
+    threshold = thresholds.of_setting(settings) or thresholds.of_deployed(served)
     return write_report(
         found,
         picture,
-        threshold=thresholds.of_endpoint(sagemaker, settings, endpoint).value,
+        threshold=threshold.value,
         baseline=baseline(clients("s3"), package, found.classes) if package else None,
         limits=Limits(settings.drift_psi, settings.drift_features),
-        subject=Subject(endpoint, package["ModelPackageArn"] if package else None, begin.isoformat()),
+        subject=Subject(served.endpoint, package["ModelPackageArn"] if package else None, begin.isoformat()),
     )
 
 

@@ -120,25 +120,28 @@ def checked(name: str, probabilities: list[float], classes: tuple[str, ...]) -> 
     return probabilities
 
 
-def deployed_classes(sagemaker: Any, name: str) -> tuple[str, ...] | None:
-    """The classes in the metadata of the package behind the endpoint; None if it is not made from one."""
-    package = deployed_package(sagemaker, name) or {}
-    return tuple(package.get("CustomerMetadataProperties", {}).get("classes", "").split()) or None
+@dataclass(frozen=True)
+class Deployed:
+    """What an endpoint serves.
 
-
-def deployed_at(sagemaker: Any, name: str) -> datetime:
-    """When what the endpoint serves was configured; some minutes later it answered.
-
-    Raises:
-        NoEndpointError: no endpoint has this name.
+    Attributes:
+        package: DescribeModelPackage's answer; None if what is served is not made from one.
+        at: when it was configured; some minutes later it answered.
     """
-    config = describe(sagemaker, name)["EndpointConfigName"]
-    made: datetime = sagemaker.describe_endpoint_config(EndpointConfigName=config)["CreationTime"]
-    return made
+
+    endpoint: str
+    package: dict[str, Any] | None
+    at: datetime
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """In the metadata of the package, where there are any."""
+        metadata = (self.package or {}).get("CustomerMetadataProperties", {})
+        return tuple(metadata.get("classes", "").split()) or None
 
 
-def deployed_package(sagemaker: Any, name: str) -> dict[str, Any] | None:
-    """DescribeModelPackage's answer for the package behind the endpoint; None if it is not made from one.
+def deployed(sagemaker: Any, name: str) -> Deployed:
+    """What the endpoint serves now.
 
     Raises:
         NoEndpointError: no endpoint has this name.
@@ -148,4 +151,10 @@ def deployed_package(sagemaker: Any, name: str) -> dict[str, Any] | None:
     model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
     containers = model.get("Containers") or [model.get("PrimaryContainer", {})]
     arn = containers[0].get("ModelPackageName")
-    return dict(sagemaker.describe_model_package(ModelPackageName=arn)) if arn else None
+    package = dict(sagemaker.describe_model_package(ModelPackageName=arn)) if arn else None
+    return Deployed(name, package, config["CreationTime"])
+
+
+def deployed_classes(sagemaker: Any, name: str) -> tuple[str, ...] | None:
+    """The classes of the package behind the endpoint, if they are known."""
+    return deployed(sagemaker, name).classes

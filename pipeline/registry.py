@@ -52,6 +52,11 @@ class PackageDetails(Package):
     hyperparameters: dict[str, Any] | None
 
 
+def group_and_version(arn: str) -> str:
+    """How a package is called in sentences, such as `scones/4`."""
+    return arn.rpartition(":model-package/")[2]
+
+
 def packages(sagemaker: Any, group: str, status: Status | None = None) -> list[Package]:
     """The group's packages, the newest first; none where there is no such group."""
     request: dict[str, Any] = {"ModelPackageGroupName": group, "SortBy": "CreationTime"}

@@ -10,9 +10,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline import predictions
+from pipeline import predictions, registry
 
 if TYPE_CHECKING:
+    from pipeline.predictions import Deployed
     from pipeline.settings import Settings
 
 # For a model whose calibration recommends none.
@@ -34,22 +35,33 @@ class Threshold:
 
 
 def of_endpoint(sagemaker: Any, settings: Settings, endpoint: str) -> Threshold:
-    """The threshold for answers of the endpoint.
+    """The threshold for answers of the endpoint, which is asked only where no setting stands above it.
 
     Raises:
         NoEndpointError: no endpoint has this name.
     """
-    if settings.confidence_threshold is not None:
-        return Threshold(settings.confidence_threshold, "the setting confidence_threshold")
-    package = predictions.deployed_package(sagemaker, endpoint)
-    if package is None:
-        return Threshold(FALLBACK, f"the default, since what {endpoint} serves is no registered package")
-    return of_package(package)
+    return of_setting(settings) or of_deployed(predictions.deployed(sagemaker, endpoint))
+
+
+def of_setting(settings: Settings) -> Threshold | None:
+    """None where it is not set."""
+    if settings.confidence_threshold is None:
+        return None
+    return Threshold(settings.confidence_threshold, "the setting confidence_threshold")
+
+
+def of_deployed(served: Deployed) -> Threshold:
+    """What the package that an endpoint serves recommends."""
+    if served.package is None:
+        return Threshold(
+            FALLBACK, f"the default, since what {served.endpoint} serves is no registered package"
+        )
+    return of_package(served.package)
 
 
 def of_package(described: dict[str, Any]) -> Threshold:
     """What the package recommends, by DescribeModelPackage's answer."""
-    name = described["ModelPackageArn"].rpartition(":model-package/")[2]
+    name = registry.group_and_version(described["ModelPackageArn"])
     metadata = described.get("CustomerMetadataProperties", {})
     accuracy = metadata.get("threshold_accuracy", NOT_KNOWN)
     if accuracy == NOT_KNOWN:

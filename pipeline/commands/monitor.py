@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from monitoring.capture import Captures
     from monitoring.report import Report
     from pipeline.clients import Clients
+    from pipeline.predictions import Deployed
 
 app = typer.Typer(no_args_is_help=True, help="What endpoints saw and said, and whether it has drifted.")
 
@@ -44,7 +45,7 @@ class Drawn:
     """A report, and what it took to get there."""
 
     clients: Clients
-    endpoint: str
+    served: Deployed
     captures: Captures
     report: Report
 
@@ -96,7 +97,7 @@ def check(
     drawn = _drawn(context, endpoint, environment, out, since, hours)
     from pipeline import monitor
 
-    published = publish and monitor.publish(drawn.clients("cloudwatch"), drawn.endpoint, drawn.report)
+    published = publish and monitor.publish(drawn.clients("cloudwatch"), drawn.served.endpoint, drawn.report)
     _show(drawn, as_json, {"published": published})
     if publish and not as_json:
         print("published" if published else "nothing was published: no feature could be judged")
@@ -120,26 +121,29 @@ def _drawn(
 
     check_target(out)
     settings, clients = connect(context)
-    from pipeline import deployment, endpoints, monitor
+    from pipeline import deployment, endpoints, monitor, predictions
 
     if environment:
         name = deployment.endpoint_of(clients, settings, environment)
     else:
         name = endpoint or endpoints.newest(clients("sagemaker"), settings)
+    # Looked up once: a deployment meanwhile must not mix two packages.
+    served = predictions.deployed(clients("sagemaker"), name)
     begin = since.replace(tzinfo=UTC) if since else None
     if hours:
-        begin = monitor.last_hours(clients, name, hours)
-    found = monitor.captures(clients, settings, name, begin)
+        begin = monitor.last_hours(served, hours)
+    found = monitor.captures(clients, settings, served, begin)
     # Pillow's and Matplotlib's, of odd images and letters that a font lacks.
     with warnings.catch_warnings(action="ignore"):
-        return Drawn(clients, name, found, monitor.report(clients, settings, name, found, out, begin))
+        written = monitor.report(clients, settings, served, found, out, begin)
+    return Drawn(clients, served, found, written)
 
 
 def _show(drawn: Drawn, as_json: bool, more: dict[str, Any] | None = None) -> None:
     from pipeline import console, monitor
 
     written = drawn.report
-    earlier = monitor.answered_before(drawn.clients, drawn.endpoint, drawn.captures)
+    earlier = monitor.answered_before(drawn.served, drawn.captures)
     if earlier:
         print(
             f"{earlier:,} of the records are older than the package that serves now, by which all are judged",

@@ -209,8 +209,9 @@ def _choose_images(demo: Demo, endpoint: str, steps: list[StepState], prefix: st
 
 def _monitor(demo: Demo, endpoint: str, records: int) -> Report:
     with demo.stages("monitor"):
-        found = monitor.wait_for_captures(demo.clients, demo.settings, endpoint, records)
-        return monitor.report(demo.clients, demo.settings, endpoint, found, demo.out / "monitoring.png")
+        served = predictions.deployed(demo.clients("sagemaker"), endpoint)
+        found = monitor.wait_for_captures(demo.clients, demo.settings, served, records)
+        return monitor.report(demo.clients, demo.settings, served, found, demo.out / "monitoring.png")
 
 
 def _made(steps: list[StepState], name: str) -> str:

@@ -98,12 +98,15 @@ class World:
         for value in brightness:
             predictions.invoke(self.clients("sagemaker-runtime"), self.endpoint, png(value), "image/png")
         expected = before + len(brightness)
-        found = monitor.wait_for_captures(self.clients, self.settings, self.endpoint, expected)
+        found = monitor.wait_for_captures(self.clients, self.settings, self.served(), expected)
         assert len(found.table) == expected
+
+    def served(self) -> predictions.Deployed:
+        return predictions.deployed(self.clients("sagemaker"), self.endpoint)
 
     def captured(self) -> int:
         try:
-            return len(monitor.captures(self.clients, self.settings, self.endpoint).table)
+            return len(monitor.captures(self.clients, self.settings, self.served()).table)
         except monitor.CaptureError:
             return 0
 

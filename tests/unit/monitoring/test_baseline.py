@@ -30,12 +30,12 @@ def test_statistics_and_predictions():
 
     assert list(found.per_class.items()) == [("bicycle", 30), ("motorcycle", 10)]  # as the model answers
     assert found.mean_brightness == pytest.approx((132 + 252) / 2)
-    assert np.array_equal(found.answers, [[0.9, 0.1], [0.25, 0.75]])
+    assert np.array_equal(found.confidence, [0.9, 0.75])
 
 
 @pytest.mark.parametrize("predictions", [None, b"", b"\n"])
 def test_predictions_may_be_gone(predictions):
-    assert read(predictions=predictions).answers is None
+    assert read(predictions=predictions).confidence is None
 
 
 def test_no_images_have_no_brightness():

@@ -28,9 +28,8 @@ def draw(images: int, seed: int, brighter: float = 0, surer: float = 0) -> tuple
 def baseline(answers: bool = True) -> Baseline:
     light, confidence = draw(LOOKED, seed=1)
     histogram, _ = np.histogram(light, bins=32, range=(0, 256))
-    said = np.stack([confidence, 1 - confidence], axis=1)
-    said[::2] = said[::2, ::-1]  # half of each class
-    return Baseline({"bicycle": LOOKED // 2, "motorcycle": LOOKED // 2}, histogram, said if answers else None)
+    trained = {"bicycle": LOOKED // 2, "motorcycle": LOOKED // 2}
+    return Baseline(trained, histogram, confidence if answers else None)
 
 
 BASELINE = baseline()
@@ -116,8 +115,9 @@ def test_a_small_or_lumpy_baseline_raises_no_alarm_by_itself(images):
 
         light, confidence, labels = sample(150)
         histogram, _ = np.histogram(light, bins=32, range=(0, 256))
-        answers = np.stack([confidence, 1 - confidence], axis=1)[:FEWEST]
-        base = Baseline({str(n): int(count) for n, count in enumerate(labels)}, histogram, answers)
+        base = Baseline(
+            {str(n): int(count) for n, count in enumerate(labels)}, histogram, confidence[:FEWEST]
+        )
         light, confidence, predicted = sample(images)
         counts = {str(n): int(count) for n, count in enumerate(predicted)}
         wrong += sum(each.verdict == "drift" for each in compare(light, confidence, counts, base, limits))
@@ -125,7 +125,7 @@ def test_a_small_or_lumpy_baseline_raises_no_alarm_by_itself(images):
 
 
 def test_a_rise_from_one_value_is_seen_as_a_fall_is():
-    base = Baseline(BASELINE.per_class, BASELINE.brightness, np.tile([0.9, 0.1], (200, 1)))
+    base = Baseline(BASELINE.per_class, BASELINE.brightness, np.full(200, 0.9))
     light, _ = draw(100, seed=7)
     assert verdicts(light, np.full(100, 0.9), base=base)["confidence"] == "steady"
     assert verdicts(light, np.full(100, 0.99), base=base)["confidence"] == "drift"
@@ -171,12 +171,12 @@ def test_the_mix_of_classes_is_judged_on_request(base):
         found = verdicts(light, confidence, predicted, base, limits)
         assert found["predicted_class"] == verdict
         assert found["brightness"] == "not judged"
-        assert ("confidence" in found) == (base.answers is not None)
+        assert ("confidence" in found) == (base.confidence is not None)
 
 
 def test_a_model_that_is_always_sure_is_compared():
     """All of the baseline's confidences are one value, so that its quantiles are."""
-    sure = Baseline(BASELINE.per_class, BASELINE.brightness, np.tile([1.0, 0.0], (200, 1)))
+    sure = Baseline(BASELINE.per_class, BASELINE.brightness, np.ones(200))
     light, doubtful = draw(100, seed=7)
     assert verdicts(light, np.ones(100), base=sure)["confidence"] == "steady"
     assert verdicts(light, doubtful, base=sure)["confidence"] == "drift"

@@ -22,9 +22,7 @@ from monitoring.report import ReportError, Subject, measure_brightness, write_re
 
 CLASSES = ("bicycle", "motorcycle")
 HISTOGRAM = np.array([0] * 16 + [20] + [0] * 14 + [20])  # bins of 8: 128..136 and 248..256
-BASELINE = Baseline(
-    {"bicycle": 30, "motorcycle": 10}, HISTOGRAM, np.repeat([[0.9, 0.1], [0.4, 0.6]], 20, axis=0)
-)
+BASELINE = Baseline({"bicycle": 30, "motorcycle": 10}, HISTOGRAM, np.repeat([0.9, 0.6], 20))
 
 
 def payload(brightness):

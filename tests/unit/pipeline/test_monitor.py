@@ -29,9 +29,8 @@ def captured(monkeypatch, clients, settings, tmp_path):
         monkeypatch.setattr(
             monitor, "read_captures", lambda _uri, **options: read_captures(path, **options | {"s3": None})
         )
-        monkeypatch.setattr(predictions, "deployed_classes", lambda *_: ("a", "b"))
-        monkeypatch.setattr(predictions, "deployed_at", lambda *_: made)
-        found = monitor.captures(clients, settings, ENDPOINT, since)
+        package = {"CustomerMetadataProperties": {"classes": "a b"}}
+        found = monitor.captures(clients, settings, predictions.Deployed(ENDPOINT, package, made), since)
         return [f"{time:%H:%M}" for time in found.table["time"]]
 
     return times
@@ -72,8 +71,7 @@ def test_no_record_since_the_given_time_is_told(captured):
 
 
 @pytest.mark.parametrize(("deployed", "begins"), [(timedelta(hours=9), 2), (timedelta(hours=1), 1)])
-def test_the_last_hours_end_where_the_package_began(monkeypatch, clients, deployed, begins):
+def test_the_last_hours_end_where_the_package_began(deployed, begins):
     now = datetime.now(UTC)
-    monkeypatch.setattr(predictions, "deployed_at", lambda *_: now - deployed)
-    found = monitor.last_hours(clients, ENDPOINT, 2)
+    found = monitor.last_hours(predictions.Deployed(ENDPOINT, None, now - deployed), 2)
     assert (now - found).total_seconds() == pytest.approx(begins * 3600, abs=60)

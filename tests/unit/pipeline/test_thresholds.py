@@ -1,9 +1,12 @@
 """Where the workflow's threshold comes from, in numbers and in words."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from pipeline import predictions, settings, thresholds
 
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:model-package/scones/3"
 CALIBRATED = {"confidence_threshold": "0.8312", "threshold_accuracy": "0.99", "threshold_coverage": "0.9125"}
 NOT_REACHED = CALIBRATED | {"confidence_threshold": "none", "threshold_coverage": "none"}
@@ -52,7 +55,8 @@ def test_a_packages_threshold(metadata, said):
 
 def test_the_endpoints_package_decides(monkeypatch, clients):
     described = {"ModelPackageArn": ARN, "CustomerMetadataProperties": CALIBRATED}
-    monkeypatch.setattr(predictions, "deployed_package", lambda _sagemaker, _name: described)
+    served = predictions.Deployed("scones-1", described, NOW)
+    monkeypatch.setattr(predictions, "deployed", lambda _sagemaker, _name: served)
     assert thresholds.of_endpoint(clients("sagemaker"), settings.load(), "scones-1").value == 0.8312
 
 
@@ -64,7 +68,8 @@ def test_a_setting_stands_above_it(clients):
 
 
 def test_an_endpoint_without_a_package(monkeypatch, clients):
-    monkeypatch.setattr(predictions, "deployed_package", lambda _sagemaker, _name: None)
+    served = predictions.Deployed("scones-1", None, NOW)
+    monkeypatch.setattr(predictions, "deployed", lambda _sagemaker, _name: served)
     found = thresholds.of_endpoint(clients("sagemaker"), settings.load(), "scones-1")
     assert (found.value, found.origin) == (
         0.8,
