@@ -175,8 +175,9 @@ def read_captures(
             if expected is None and row[6]:
                 expected = tuple(f"class {index}" for index in range(len(row[6])))
     if not rows:
-        if later.earlier and not malformed:
-            raise NoLaterCaptureError(f"{source} holds no record since {since:%Y-%m-%d %H:%M:%S %Z}")
+        if later.earlier:
+            broken = f", and what is no record: {malformed[0]}" if malformed else ""
+            raise NoLaterCaptureError(f"{source} holds no record since {since:%Y-%m-%d %H:%M:%S %Z}{broken}")
         raise CaptureError(_nothing(source, files, malformed))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table["time"] = pd.to_datetime(table["time"], utc=True)

@@ -40,11 +40,12 @@ def captures(
     from_then = since or served.at
     try:
         found = read_captures(place, s3=clients("s3"), classes=classes, since=from_then)
-    except NoLaterCaptureError:
+    except NoLaterCaptureError as error:
         if since:
             raise
         raise CaptureError(
-            f"no record of {served.endpoint} is of the package that it serves now; --since takes earlier ones"
+            f"no record of {served.endpoint} is of the package that it serves now; --since takes earlier "
+            f"ones ({error})"
         ) from None
     kept = found.without(OUR_REQUESTS)
     if kept.table.empty:

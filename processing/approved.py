@@ -78,7 +78,7 @@ def _newest(sagemaker: Any, group: str) -> str | None:
 
 def _unreadable(s3: Any, uri: str) -> str | None:
     """Why the model's data cannot be an input of a job; None if it can."""
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not key.endswith("/model.tar.gz"):
@@ -91,6 +91,8 @@ def _unreadable(s3: Any, uri: str) -> str | None:
         if code not in answer:
             raise RegistryError(f"{uri} cannot be looked at: {error}") from None
         return f"{answer[code]} {uri}"[:NOTE_CHARACTERS]
+    except BotoCoreError as error:  # a network that leads to SageMaker and not to S3
+        raise RegistryError(f"{uri} cannot be looked at: {error}") from None
     return None
 
 

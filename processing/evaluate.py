@@ -77,7 +77,7 @@ def read_channel(folder: Path) -> list[Example]:
         if not line.strip():
             continue
         where, fields = f"{lists[0]}, line {number}", line.split("\t")
-        label = _label(fields[1]) if len(fields) == 3 else None
+        label = _label(fields[1]) if len(fields) == 3 and _is_index(fields[0]) else None
         if label is None:
             raise ChannelError(f"{where} is not index, label and file name")
         path = folder / fields[2]
@@ -89,6 +89,14 @@ def read_channel(folder: Path) -> list[Example]:
     if not examples:
         raise ChannelError(f"{lists[0]} lists no image")
     return examples
+
+
+def _is_index(text: str) -> bool:
+    try:
+        int(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _label(text: str) -> int | None:
@@ -257,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--approved-package", default=comparison.NO_PACKAGE, help="its package's ARN")
     parser.add_argument("--approved-note", default=NO_NOTE, help="why it is not at --approved-model")
     given = parser.parse_args(arguments)
-    classes = tuple(given.classes.split(",")) if given.classes else None
+    classes = tuple(name.strip() for name in given.classes.split(",")) if given.classes else None
     examples = read_channel(given.data)
     images = ((example.file, example.png) for example in examples)
     with open_model(given.model) if given.model else open_predictions(given.predictions, images) as model:

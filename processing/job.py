@@ -30,6 +30,10 @@ class UnreadableError(JobError):
     """An archive is not what it should be; another copy of it may be."""
 
 
+class Stopped(BaseException):
+    """SIGTERM. No `SystemExit`: that may come from a model's code too, and there is the model's failure."""
+
+
 def end(status: int) -> NoReturn:
     """End the process at once: all is written, and numpy and torch take time to take themselves apart."""
     with suppress(OSError):  # `run` has said so
@@ -57,6 +61,8 @@ def run(main: Callable[[], None]) -> int:
         return _fail(describe_os_error(error))
     except KeyboardInterrupt:
         return 130
+    except Stopped:
+        return 128 + signal.SIGTERM
     except Exception as error:
         _leave_exit_message(shown(f"{type(error).__name__}: {error}"))
         raise
@@ -96,7 +102,7 @@ def name_full(error: BaseException, place: Path) -> None:
 
 
 def _unwind(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + signal.SIGTERM)
+    raise Stopped
 
 
 def _fail(sentence: str) -> int:

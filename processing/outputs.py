@@ -186,10 +186,16 @@ def _publish(staging: Path, folder: Path, parts: Sequence[str], every: Sequence[
 def _settle(staging: Path, folder: Path, every: Sequence[str]) -> None:
     """Remove a staging folder; first what it has of an earlier run goes back, unless `folder` is whole."""
     last = every[-1]
-    whole = (folder / last).exists() and any((folder / last).iterdir())
-    if not whole and (staging / last).exists():
+    there = _names(folder / last)
+    # File by file, some of the last part may have left or come, and others not yet.
+    missing = (_names(staging / last) | _names(staging / OLD / last)) - there
+    if (missing or not there) and (staging / last).exists():
         _put_back(staging, folder, every)
     shutil.rmtree(staging, ignore_errors=True)
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
 def _put_back(staging: Path, folder: Path, every: Sequence[str]) -> None:
@@ -205,7 +211,10 @@ def _put_back(staging: Path, folder: Path, every: Sequence[str]) -> None:
 
 
 def _move(folder: Path, target: Path) -> None:
-    """By rename, or where one of both is a mount, file by file, lists after images."""
+    """By rename, or where one of both is a mount, file by file, lists after images.
+
+    A file is at its new place before it leaves the old one: a kill loses none.
+    """
     try:
         folder.rename(target)
     except OSError as error:
@@ -213,7 +222,9 @@ def _move(folder: Path, target: Path) -> None:
             raise
         target.mkdir(exist_ok=True)
         for path in sorted(folder.iterdir(), key=lambda path: (path.suffix != ".png", path.name)):
-            temporary = target / f"{STAGING}{path.name}"
-            shutil.move(path, temporary)
-            temporary.replace(target / path.name)
+            if not path.name.startswith(STAGING):  # half of a file that is still where it came from
+                temporary = target / f"{STAGING}{path.name}"
+                shutil.copy2(path, temporary)
+                temporary.replace(target / path.name)
+            path.unlink()
         _remove_if_empty(folder)

@@ -181,11 +181,17 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
 
 
 def _cache_dir(text: str | None, source: str) -> Path | None:
-    if text is not None:
-        return Path(text).expanduser() if text else None
-    if source.startswith("s3://"):  # near, as a rule, and often another archive each time
+    if text == "":
         return None
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scones"
+    if text is None and source.startswith("s3://"):  # near, as a rule, and often another archive each time
+        return None
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        return Path(text or f"{home}/scones").expanduser()
+    except RuntimeError:  # nobody's: a container's user needs no account
+        if text is None:
+            return None
+        raise OptionError(f"--cache-dir {text} is in the home of somebody who has none here") from None
 
 
 def _image_size(text: str) -> tuple[int, int]:

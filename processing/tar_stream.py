@@ -7,6 +7,7 @@ times and believes whatever size a header claims.
 from __future__ import annotations
 
 import io
+import itertools
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,18 +76,19 @@ class Member:
 
 def members(file: ForwardFile, archive: str) -> Iterator[Member]:
     """The plain files of a tar, in its order; `archive` is its name for messages. Raises `TarError`."""
-    for number in range(MAX_MEMBERS):
+    for number in itertools.count():
         header = _next_header(file, archive)
         if header is None:
             if not number:
                 raise TarError(f"{archive} is not a tar archive: it is empty")
             return
+        if number == MAX_MEMBERS:
+            raise TarError(f"{archive} has more than {MAX_MEMBERS:,} members")
         _check(header, archive)
         member = Member(header.name, header.size, archive, file, header.size)
         if header.type in _FILES:
             yield member
         member.skip()
-    raise TarError(f"{archive} has more than {MAX_MEMBERS:,} members")
 
 
 def _next_header(file: ForwardFile, archive: str) -> tarfile.TarInfo | None:

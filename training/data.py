@@ -51,17 +51,19 @@ def read_list(path: Path, classes: int) -> list[tuple[int, str]]:
             continue
         fields = line.split("\t")
         try:
-            _, label, name = int(fields[0]), whole(fields[1]), fields[2].strip()
-        except (IndexError, ValueError, OverflowError):
+            index, label, name = fields
+            int(index)
+            value = whole(label)
+        except (ValueError, OverflowError):
             raise ChannelError(
                 f"{path} line {number}: index, label and file name separated by tabs expected, not {line!r}"
             ) from None
-        if not 0 <= label < classes:
+        if not 0 <= value < classes:
             raise ChannelError(
-                f"{path} line {number}: label {label} is outside 0..{classes - 1}: the hyperparameter "
+                f"{path} line {number}: label {value} is outside 0..{classes - 1}: the hyperparameter "
                 f"'classes' names {classes}"
             )
-        rows.append((label, name))
+        rows.append((value, name))
     return rows
 
 

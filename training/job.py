@@ -62,8 +62,14 @@ class Job:
         trainer = self.run.trainer
         self.recipe = trainer.recipe
         trunk = (trainer.trunk or {}).values()
+        validation = self.run.validation
         self.owner = checkpoint.fingerprint(
-            repr(trainer.recipe), trainer.train.images, trainer.train.labels, *trunk
+            repr(trainer.recipe),
+            trainer.train.images,
+            trainer.train.labels,
+            validation.images,  # what an epoch says of them is part of the state
+            validation.labels,
+            *trunk,
         )
         self.keeps = self.folder.is_dir()
         self.saved = time.monotonic()

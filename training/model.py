@@ -23,6 +23,7 @@ WEIGHTS = "model.pt"
 CARD = "model.json"
 # Numbers in a patch of 2x2 RGB pixels.
 PATCH = 12
+VALUES_AT_ONCE = 1 << 22
 # Three stages halve an image that the first layer has narrowed by one.
 MINIMUM_SIDE = 9
 MAXIMUM_SIDE = 4096
@@ -154,17 +155,26 @@ class Network(nn.Module):
         principal directions, each divided by the deviation along it, and the same negated, so that the
         GELU behind them loses nothing.
         """
-        pixels = images.float() / 255
-        self.mean.copy_(pixels.mean(dim=(0, 2, 3)).view(1, 3, 1, 1))
-        self.std.copy_(pixels.std(dim=(0, 2, 3)).clamp_min(1e-3).view(1, 3, 1, 1))
+        # A part at a time: of all images that one may pretrain on, this would be 30 GB.
+        parts = images.split(max(1, VALUES_AT_ONCE // images[0].numel()))
+        count = images.numel() / 3
+        mean = sum(part.double().sum(dim=(0, 2, 3)) for part in parts) / count
+        squares = sum((part.double() - mean.view(1, 3, 1, 1)).square().sum(dim=(0, 2, 3)) for part in parts)
+        self.mean.copy_((mean / 255).view(1, 3, 1, 1))
+        self.std.copy_((squares / (count - 1)).sqrt().div(255).clamp_min(1e-3).view(1, 3, 1, 1))
         if not whitening:
             return
-        normal = (pixels - self.mean) / self.std
-        patches = normal.unfold(2, 2, 2).unfold(3, 2, 2).permute(0, 2, 3, 1, 4, 5).reshape(-1, PATCH)
-        variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
+        patches = (_patches((part.float() / 255 - self.mean) / self.std) for part in parts)
+        products, numbers = zip(*((found.T @ found, len(found)) for found in patches), strict=True)
+        variances, directions = torch.linalg.eigh(sum(products) / sum(numbers))
         filters = (directions / (variances + WHITENING_FLOOR).sqrt()).T.reshape(PATCH, 3, 2, 2)
         self.whiten.weight.copy_(torch.cat([filters, -filters]))
         self.whiten.weight.requires_grad_(False)
+
+
+def _patches(images: Tensor) -> Tensor:
+    """Those of 2 x 2 pixels, side by side, of images [N, 3, H, W]; [patches, 12]."""
+    return images.unfold(2, 2, 2).unfold(3, 2, 2).permute(0, 2, 3, 1, 4, 5).reshape(-1, PATCH)
 
 
 def logits(network: nn.Module, images: Tensor, *, flip_average: bool) -> Tensor:

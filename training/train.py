@@ -42,6 +42,7 @@ class FolderError(Exception):
 
 
 CHECKPOINTS = Path("/opt/ml/checkpoints")
+PRETRAIN = Path("/opt/ml/input/data/pretrain")
 USER_ERRORS = (
     ChannelError,
     recipes.HyperparameterError,
@@ -88,8 +89,8 @@ def parser() -> argparse.ArgumentParser:
         ),
         "pretrain": (
             "SM_CHANNEL_PRETRAIN",
-            "/opt/ml/input/data/pretrain",
-            "arrays of other classes' images to pretrain on, if it exists",
+            str(PRETRAIN),
+            "arrays of other classes' images to pretrain on; the default only if it is there",
         ),
         "model-dir": ("SM_MODEL_DIR", "/opt/ml/model", "where the model goes"),
         "output-data-dir": ("SM_OUTPUT_DATA_DIR", "/opt/ml/output/data", "where metrics and curves go"),
@@ -179,7 +180,7 @@ def train_beside(
     if recipe.calibration_folds:
         check_enough(train)
     trunk = None
-    if options.pretrain.is_dir():
+    if options.pretrain != PRETRAIN or PRETRAIN.is_dir():  # a job without the channel has no such folder
         set_up(recipe.threads or cores())
         others = read_arrays(options.pretrain, (train.images.shape[3], train.images.shape[2]))
         trunk = pretrain(recipe, others, device, options.checkpoint_dir, log, termination)

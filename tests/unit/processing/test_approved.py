@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.stub import Stubber
 
 from processing import approved
@@ -86,6 +87,21 @@ def test_data_that_cannot_be_read_is_told(stubs, status, note):
     expect_data(stubs, {"ModelDataUrl": DATA})
     stubs["s3"][1].add_client_error("head_object", status)
     assert find(stubs) == ApprovedModel(f"{ARN}/10", OTHERWISE, f"{note} {DATA}")
+
+
+def test_no_way_to_s3_is_told(stubs):
+    expect_versions(stubs, 10)
+    expect_data(stubs, {"ModelDataUrl": DATA})
+    far = boto3.client(
+        "s3",
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        endpoint_url="http://127.0.0.1:9",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    with pytest.raises(RegistryError, match=r"model\.tar\.gz cannot be looked at: Could not connect"):
+        approved.find(stubs["sagemaker"][0], far, "scones", OTHERWISE)
 
 
 @pytest.mark.parametrize("container", [{}, {"ModelDataUrl": "s3://bucket/model.bin"}])

@@ -104,7 +104,7 @@ def test_evaluation(tmp_path, model, data, packed):
         (tmp_path / "mounted").mkdir()
         archive = pack_model(model, tmp_path / "mounted" / "model.tar.gz")
         model = archive if packed == "archive" else archive.parent
-    result = evaluate(model, data, tmp_path / "out", "--classes", "bicycle,motorcycle")
+    result = evaluate(model, data, tmp_path / "out", "--classes", "bicycle, motorcycle")
     multiclass = result["multiclass_classification_metrics"]
     assert multiclass["accuracy"]["value"] == 6 / 8
     assert 0.05 < multiclass["accuracy"]["standard_deviation"] < 0.25
@@ -233,7 +233,7 @@ def test_a_transforms_answers_are_scored_as_the_models_own(tmp_path, model, data
         (lambda path: path, [], "give --classes"),
         (lambda path: path, ["--classes", "a,a"], '"a" names no class or several'),
         (lambda path: path, ["--classes", ","], '"" names no class or several'),
-        (lambda path: path, ["--classes", "a, "], '" " names no class or several'),
+        (lambda path: path, ["--classes", "a, "], '"" names no class or several'),
     ],
 )
 def test_a_transform_that_does_not_fit(tmp_path, data, spoil, more, said):
@@ -259,6 +259,22 @@ def test_two_models_one_after_the_other(tmp_path, data):
 
 def broken(old, new):
     return lambda folder: make_model(folder, INFERENCE.replace(old, new))
+
+
+@pytest.mark.parametrize("compared", [False, True])
+@pytest.mark.parametrize("handler", ["predict_fn(data, model):", "model_fn(model_dir):"])
+def test_a_signal_is_not_the_models_failure(tmp_path, data, handler, compared):
+    """SageMaker stops a job by SIGTERM, which most of the time finds it in the model's code."""
+    stop = "\n    import os, signal, time\n    os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)"
+    stopped = make_model(tmp_path / "stopped", INFERENCE.replace(handler, handler + stop))
+    asked = ["--model", make_model(tmp_path / "new") if compared else stopped, "--data", data]
+    package = ["--approved-model", stopped, "--approved-package", "arn:scones/1"] if compared else []
+    command = [sys.executable, "-m", "processing.evaluate", *asked, *package]
+    ended = subprocess.run(
+        [*command, "--output-dir", tmp_path / "out"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (143, "")
+    assert not (tmp_path / "out").exists()
 
 
 def nameless(folder):
@@ -326,6 +342,7 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(tmp_path, data, make, 
         ("0\tnan\timage_0.png\n", "line 1 is not"),
         ("0\t1e300\timage_0.png\n", "line 1 is not"),
         ("0\t0\timage_0.png\tmore\n", "line 1 is not"),
+        ("x\t0\timage_0.png\n", "line 1 is not"),
         ("0\t0\t../model/model.json\n", "outside its folder"),
         ("0\t0\ta\0b.png\n", "outside its folder"),
         ("0\t2\timage_0.png\n", "an image has label 2, and the model's 2 classes are"),

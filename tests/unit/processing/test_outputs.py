@@ -124,6 +124,52 @@ def test_what_fails_between_two_renames_leaves_all_as_it_was(earlier, monkeypatc
     assert not list(earlier.glob(".*"))
 
 
+STEPS = 2 * 2 * 3 + 2 * 2 * 2  # a file is copied and put in its place; two files in three parts, then in two
+
+
+RENAME = Path.rename
+
+
+def as_mounts(path: Path, target: Path | str) -> Path:
+    """`rename` where both places are on different file systems; of the whole staging folder they are not."""
+    if Path(target).name in ("old", "replaced"):
+        return RENAME(path, target)
+    raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+
+@pytest.mark.parametrize("number", range(1, STEPS + 1))
+@pytest.mark.parametrize("ends", ["full", "killed"])
+def test_mounts_that_take_some_of_the_files_get_the_old_ones_back(earlier, monkeypatch, number, ends):
+    """The disk is full, or a kill comes, at any step; the second time the same is not tried again."""
+    copy, replace, done = shutil.copy2, Path.replace, []
+
+    def step(go, *arguments):
+        done.append(go)
+        if len(done) == number:
+            if ends == "killed":
+                os._exit(9)
+            raise OSError(errno.ENOSPC, "no space")
+        return go(*arguments)
+
+    monkeypatch.setattr(Path, "rename", as_mounts)
+    monkeypatch.setattr(shutil, "copy2", lambda *a: step(copy, *a))
+    monkeypatch.setattr(Path, "replace", lambda *a: step(replace, *a))
+    if ends == "killed":
+        if not (child := os.fork()):
+            publish(earlier, stale=["extra"])
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        monkeypatch.setattr(shutil, "copy2", copy)
+        monkeypatch.setattr(Path, "replace", replace)
+        with pytest.raises(ZeroDivisionError), staged(earlier, PARTS, lambda _: True, ["extra"]):
+            raise ZeroDivisionError
+    else:
+        with pytest.raises(OSError, match="no space"):
+            publish(earlier, stale=["extra"])
+    assert content(earlier) == OLD
+    assert not list(earlier.glob(".*"))
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -294,6 +294,7 @@ MISTAKES = {
     "size without end": (["{good}", "bicycle", "--image-size", "9" * 5000], "64x48; not"),
     "size in other digits": (["{good}", "bicycle", "--image-size", "\uff19x\uff19"], "--image-size is"),
     "three sizes": (["{good}", "bicycle", "--image-size", "32x32x32"], "--image-size is"),
+    "nobody's home": (["{good}", "bicycle", "--cache-dir", "~nobody-of-that-name/x"], "--cache-dir ~nobody"),
     "gigabytes": (["{good}", "bicycle", "--image-size", "256", "--pretrain"], "--image-size 128 or less"),
     "escapes": (["\x1b[31mno\x07where\udc80", "bicycle"], r'no file "\x1b[31mno\x07where\udc80"'),
     "long": (["n" * 90_000, "bicycle"], "n ... n"),

@@ -150,3 +150,10 @@ def test_bad_channel_is_named(
     spoil(write_pretrain(tmp_path / "pretrain"))
     assert train.main(arguments(channels, tmp_path, "--pretrain", str(tmp_path / "pretrain"))) == 1
     assert says in (tmp_path / "failure").read_text()
+
+
+def test_a_folder_that_is_not_there_is_told(
+    channels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert train.main(arguments(channels, tmp_path, "--pretrain", str(tmp_path / "pretrian"))) == 1
+    assert "pretrian/images.npy is missing" in capsys.readouterr().err

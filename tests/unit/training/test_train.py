@@ -196,6 +196,20 @@ def test_checkpoint_of_another_run_is_not_taken(
     assert "other hyperparameters" in capsys.readouterr().out
 
 
+def test_checkpoint_with_other_validation_images_is_not_taken(channels: Path, tmp_path: Path):
+    other = tmp_path / "channels"
+    shutil.copytree(channels, other)
+    for image in (other / "validation").glob("*.png"):
+        Image.new("RGB", (16, 16)).save(image)
+    metrics = []
+    for channel in (channels, other):
+        assert train.main(arguments(channel, tmp_path)) == 0
+        metrics.append(json.loads((tmp_path / "data" / "metrics.json").read_text())["epochs"])
+    assert [epoch["validation_loss"] for epoch in metrics[0]] != [
+        epoch["validation_loss"] for epoch in metrics[1]
+    ]
+
+
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half of one"])
 def test_broken_checkpoint_is_not_taken(channels: Path, tmp_path: Path, content: bytes):
     (tmp_path / "checkpoints").mkdir()
@@ -412,6 +426,8 @@ def test_an_unwritable_checkpoint_folder_is_told_before_the_training(
     [
         (b"0\tinf\tx.png\n", "line 1"),
         (b"0\t0.7\tx.png\n", "line 1"),
+        (b"0\t0\tx.png\tmore\n", "line 1"),
+        (b"x\t0\tx.png\n", "line 1"),
         (b"0\t0\ta\0b.png\n", "outside the channel"),
         (b"\xff\xfe", "no text in UTF-8"),
     ],
