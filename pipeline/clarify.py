@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lambdas.deployer import handler as deployer
 from pipeline import files, objects, sdk
-from pipeline.endpoints import unique_name
 
 if TYPE_CHECKING:
     from pipeline.clients import Clients
@@ -121,7 +121,7 @@ def job(
     """
     if role and not ROLE.fullmatch(role):
         raise ClarifyError(f"{role} is no role's ARN, such as arn:aws:iam::123456789012:role/clarify")
-    name = name or unique_name(prefix(settings))
+    name = name or deployer.unique_name(prefix(settings))
     place = settings.s3_uri("explanations", name)
     analysis, image = _analysis(settings, images, model, segments, samples)
     analysis_uri = f"{place}/analysis_config.json"
@@ -149,13 +149,7 @@ def job(
         "Tags": _tags(settings),
     }
     if settings.subnet_ids:  # never isolated: the job has to reach its endpoint
-        request["NetworkConfig"] = {
-            "EnableNetworkIsolation": False,
-            "VpcConfig": {
-                "Subnets": list(settings.subnet_ids),
-                "SecurityGroupIds": list(settings.security_group_ids),
-            },
-        }
+        request["NetworkConfig"] = settings.model_network | {"EnableNetworkIsolation": False}
     return Job(name, analysis_uri, analysis, request, _model_request(settings, model))
 
 

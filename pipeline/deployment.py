@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas.deployer import handler as deployer
 from pipeline import alarms, autoscaling, endpoints, registry, smoke
 from pipeline.endpoints import DeployError, Endpoint, NoEndpointError
+from pipeline.errors import sentence
 
 if TYPE_CHECKING:
     from pipeline.clients import Clients
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 OnStatus = Callable[[str], None]
+AWS_ERRORS = (ClientError, BotoCoreError)
 IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 
 
@@ -77,6 +79,7 @@ def template(settings: Settings) -> dict[str, Any]:
         "name_prefix": settings.endpoint_name_prefix,
         "environment": settings.environment,
         "role_arn": settings.role("model"),
+        "model": settings.model_network,
         "variant": variant,
         "config": config,
         "rollback_alarms": list(alarms.ROLLBACK),
@@ -196,7 +199,7 @@ def rollback(
         started=datetime.now(UTC),
         tags=deployer.tags_of(sagemaker, template(settings), package),
     )
-    sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=target)
+    _go_back(sagemaker, settings, endpoint, target)
     on_name(record)
     _finish(clients, settings, record, on_status)
     return record
@@ -272,23 +275,47 @@ def _finish(clients: Clients, settings: Settings, record: Record, on_status: OnS
     """Waits, tests, and only then tidies up. Raises DeployError with the record."""
     sagemaker, begin = clients("sagemaker"), time.monotonic()
     answer = _wait(sagemaker, settings, record, on_status, begin)
-    if answer["EndpointStatus"] != "InService" or answer["EndpointConfigName"] != record.config:
-        _undo(clients, settings, record, answer["EndpointStatus"])
-        _fail(record, answer.get("FailureReason", "no reason given"))
+    if not _serves(answer, record.config):
+        _fail(clients, settings, record, answer, answer.get("FailureReason", "no reason given"))
     try:
         record.smoke_test = smoke.test(clients, settings, record.endpoint, record.package)
-    except smoke.SmokeTestError as error:
+    except (smoke.SmokeTestError, *AWS_ERRORS) as error:
         if record.previous_config:
-            sagemaker.update_endpoint(EndpointName=record.endpoint, EndpointConfigName=record.previous_config)
-            _wait(sagemaker, settings, record, on_status, begin)
-        _undo(clients, settings, record, "Failed")
-        _fail(record, str(error))
+            _go_back(sagemaker, settings, record.endpoint, record.previous_config)
+            answer = _wait(sagemaker, settings, record, on_status, begin)
+        _fail(clients, settings, record, answer, str(sentence(error)))
+    record.outcome = "InService"
+    try:
+        _complete(clients, settings, record, answer["EndpointArn"])
+    except AWS_ERRORS as error:
+        record.reason = sentence(error)
+        raise DeployError(
+            f"package {record.package} is in service at {record.endpoint}, but not all that belongs to it, "
+            f"tags, alarms and scaling: {record.reason}; deploy it once more when that is mended",
+            record,
+        ) from None
+    finally:
+        record.ended = datetime.now(UTC)
+
+
+def _complete(clients: Clients, settings: Settings, record: Record, arn: str) -> None:
+    """What belongs to an endpoint that serves."""
+    sagemaker = clients("sagemaker")
     tags = [{"Key": key, "Value": value} for key, value in record.tags.items()]
-    sagemaker.add_tags(ResourceArn=answer["EndpointArn"], Tags=tags)
+    sagemaker.add_tags(ResourceArn=arn, Tags=tags)
     record.alarms = alarms.ensure(clients("cloudwatch"), settings.hosting, record.endpoint)
     record.scaling = autoscaling.ensure(clients("application-autoscaling"), settings.hosting, record.endpoint)
     _prune(sagemaker, settings, record)
-    record.outcome, record.ended = "InService", datetime.now(UTC)
+
+
+def _serves(answer: dict[str, Any], config: str | None) -> bool:
+    return bool(answer["EndpointStatus"] == "InService" and answer["EndpointConfigName"] == config)
+
+
+def _go_back(sagemaker: Any, settings: Settings, endpoint: str, config: str) -> None:
+    """All at once, with as many instances as there are now."""
+    kept = template(settings).get("update", {})
+    sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config, **kept)
 
 
 def _wait(
@@ -305,23 +332,24 @@ def _wait(
         time.sleep(settings.poll_seconds)
 
 
-def _undo(clients: Clients, settings: Settings, record: Record, status: str) -> None:
-    """Deletes what does not serve: a new endpoint with all that is its own, or the config of an update."""
-    if record.action == "create":
-        endpoints.delete_all(clients, settings, record.endpoint)
-    elif record.action == "update":
-        deployer.remove(clients("sagemaker"), record.config)
-    if status == "UpdateRollbackFailed":
-        raise DeployError(f"the endpoint {record.endpoint} could not go back to its old model", record)
+def _fail(
+    clients: Clients, settings: Settings, record: Record, answer: dict[str, Any], reason: str
+) -> NoReturn:
+    """Deletes what does not serve: a new endpoint with all that is its own, or the config of an update.
 
-
-def _fail(record: Record, reason: str) -> None:
+    Where neither package is known to serve, all stays as it is, for a person to look at.
+    """
     record.outcome, record.reason, record.ended = "Failed", reason, datetime.now(UTC)
-    after = (
-        f"the endpoint {record.endpoint} was deleted"
-        if record.action == "create"
-        else f"the endpoint {record.endpoint} goes on with {record.previous_package}"
-    )
+    name, status = record.endpoint, answer["EndpointStatus"]
+    if record.action == "create":
+        endpoints.delete_all(clients, settings, name)
+        after = f"the endpoint {name} was deleted"
+    elif _serves(answer, record.previous_config):
+        if record.action == "update":
+            deployer.remove(clients("sagemaker"), record.config)
+        after = f"the endpoint {name} goes on with {record.previous_package}"
+    else:
+        after = f"the endpoint {name} could not go back to its old model and is {status}, nothing was deleted"
     raise DeployError(f"package {record.package} is not in service, {after}: {reason}", record)
 
 

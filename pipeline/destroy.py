@@ -201,6 +201,8 @@ def _count(number: int, what: str) -> str:
 def _logs(clients: Clients, settings: Settings) -> Iterator[Item]:
     prefix = f"/aws/sagemaker/Endpoints/{settings.endpoint_name_prefix}-"
     for name in _log_groups(clients, prefix):
+        if not deployer.is_ours(name.rpartition("/")[2], settings.endpoint_name_prefix):
+            continue
         yield Item("log group", name, partial(clients("logs").delete_log_group, logGroupName=name))
 
 

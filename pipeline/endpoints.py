@@ -1,24 +1,19 @@
-"""Endpoints: deploy a registered package, wait for it, list, delete."""
+"""Endpoints: list, describe, delete. `deployment` makes them."""
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline.registry import Package
+from lambdas.deployer import handler as deployer
 
 if TYPE_CHECKING:
     from pipeline.clients import Clients
     from pipeline.settings import Settings
-
-VARIANT = "AllTraffic"
 
 
 class NoEndpointError(Exception):
@@ -41,78 +36,9 @@ class Endpoint:
     modified: datetime
 
 
-def unique_name(prefix: str) -> str:
-    """`<prefix>-<UTC time>-<4 hexadecimal digits>`: sorts by time, and two of one second differ."""
-    return f"{prefix}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
 def capture_uri(settings: Settings) -> str:
     """Where SageMaker puts captured records: below it `<endpoint>/<variant>/YYYY/MM/DD/HH/`."""
     return settings.s3_uri("capture")
-
-
-def deploy(clients: Clients, settings: Settings, package: Package) -> str:
-    """Creates model, endpoint config and endpoint, all of one unique name, and returns it; see `wait`.
-
-    What was made is deleted again if a later part is refused.
-    """
-    sagemaker = clients("sagemaker")
-    name = unique_name(settings.endpoint_name_prefix)
-    tags = [
-        {"Key": "scones:model-package-arn", "Value": package.arn},
-        {"Key": "scones:environment", "Value": settings.environment},
-    ]
-    with _removed_on_failure(sagemaker, name):
-        sagemaker.create_model(
-            ModelName=name,
-            ExecutionRoleArn=settings.role("model"),
-            Containers=[{"ModelPackageName": package.arn}],
-            Tags=tags,
-        )
-        sagemaker.create_endpoint_config(
-            EndpointConfigName=name,
-            ProductionVariants=[
-                {
-                    "VariantName": VARIANT,
-                    "ModelName": name,
-                    "InstanceType": settings.endpoint_instance_type,
-                    "InitialInstanceCount": 1,
-                    "InitialVariantWeight": 1.0,
-                }
-            ],
-            DataCaptureConfig={
-                "EnableCapture": True,
-                "InitialSamplingPercentage": 100,
-                "DestinationS3Uri": capture_uri(settings),
-                "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
-                # Whatever is not named here is captured as base64.
-                "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
-            },
-            Tags=tags,
-        )
-        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=tags)
-    return name
-
-
-def wait(
-    sagemaker: Any, name: str, interval: float = 5.0, sleep: Callable[[float], None] = time.sleep
-) -> Iterator[str]:
-    """The endpoint's status, now and every `interval` seconds, until and including InService.
-
-    Raises:
-        DeployError: it failed. The endpoint, its config and its model are deleted then.
-    """
-    while True:
-        response = sagemaker.describe_endpoint(EndpointName=name)
-        status = response["EndpointStatus"]
-        yield status
-        if status == "InService":
-            return
-        if status not in ("Creating", "Updating", "SystemUpdating"):
-            reason = response.get("FailureReason", "no reason given")
-            _remove(sagemaker, name, [name])
-            raise DeployError(f"the endpoint {name} became {status} and was deleted: {reason}")
-        sleep(interval)
 
 
 def describe(sagemaker: Any, name: str) -> dict[str, Any]:
@@ -130,7 +56,7 @@ def describe(sagemaker: Any, name: str) -> dict[str, Any]:
 
 
 def endpoints(sagemaker: Any, prefix: str, in_service: bool = False) -> list[Endpoint]:
-    """Those whose names begin with the prefix and a hyphen, the newest first."""
+    """Those that were made with this very prefix, the newest first."""
     extra = {"StatusEquals": "InService"} if in_service else {}
     pages = sagemaker.get_paginator("list_endpoints").paginate(
         NameContains=prefix, SortBy="CreationTime", SortOrder="Descending", **extra
@@ -144,7 +70,7 @@ def endpoints(sagemaker: Any, prefix: str, in_service: bool = False) -> list[End
         )
         for page in pages
         for endpoint in page["Endpoints"]
-        if endpoint["EndpointName"].startswith(f"{prefix}-")
+        if deployer.is_ours(endpoint["EndpointName"], prefix)
     ]
 
 
@@ -205,7 +131,6 @@ def delete_all(clients: Clients, settings: Settings, name: str) -> list[str]:
     Raises:
         NoEndpointError: nothing of this name is there.
     """
-    from lambdas.deployer import handler as deployer
     from pipeline import alarms, autoscaling
 
     sagemaker = clients("sagemaker")
@@ -239,15 +164,6 @@ def _remove(sagemaker: Any, name: str, models: list[str], config: str | None = N
         else:
             removed.append(what)
     return removed
-
-
-@contextmanager
-def _removed_on_failure(sagemaker: Any, name: str) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        _remove(sagemaker, name, [name])
-        raise
 
 
 def _is_missing(error: ClientError) -> bool:

@@ -30,7 +30,7 @@ EXPLANATION = "explanation"
 
 
 class PredictError(Exception):
-    """A request that the model refused."""
+    """A request that the model refused, or answered with something else than probabilities."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def invoke(
 
     Raises:
         NoEndpointError: no such endpoint is in service.
-        PredictError: the model refused the image; the message is its own.
+        PredictError: the model refused the image, in its own words, or answered something else.
     """
     extra = {"InferenceId": inference_id} if inference_id else {}
     try:
@@ -96,7 +96,11 @@ def invoke(
         if details["Code"] == "ValidationError" and "not found" in details["Message"]:
             raise no_endpoint(name) from None
         raise
-    return [float(value) for value in json.loads(response["Body"].read())]
+    answer = response["Body"].read()
+    try:
+        return [float(value) for value in json.loads(answer)]
+    except (ValueError, TypeError, RecursionError):
+        raise PredictError(f"the model at {name} answered {answer!r:.80}, not a list of numbers") from None
 
 
 def predict(clients: Clients, settings: Settings, name: str, image: bytes, content_type: str) -> Prediction:

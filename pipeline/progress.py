@@ -30,24 +30,9 @@ def show_execution(changes: Changes) -> tuple[Execution, list[StepState]]:
     return _live(changes) if console.is_terminal else _lines(changes)
 
 
-def show_waiting(what: str, statuses: Iterable[str]) -> None:
-    """`what` with each new status and the seconds that it took to get there."""
-    begin, last = time.monotonic(), ""
-    if console.is_terminal:
-        with console.status(what) as display:
-            for last in statuses:
-                display.update(f"{escape(what)}: {styled(last)}")
-        console.print(f"{escape(what)}: {styled(last)} after {time.monotonic() - begin:.0f} s")
-        return
-    for status in statuses:
-        if status != last:
-            print(f"{datetime.now():%H:%M:%S} {what}: {status}", flush=True)
-            last = status
-
-
 @contextmanager
 def waiting(what: str) -> Iterator[Callable[[str], None]]:
-    """The same for one who calls: the function that it gives takes each status."""
+    """`what` with each new status, which the function takes, and the seconds that it took to get there."""
     begin, last = time.monotonic(), ""
     if not console.is_terminal:
 

@@ -229,6 +229,14 @@ class Settings(BaseSettings):
         return self.environments.get(self.environment) or DEFAULTS.get(self.environment) or Hosting()
 
     @property
+    def model_network(self) -> dict[str, Any]:
+        """What CreateModel takes of the VPC and of isolation: no model package has them."""
+        vpc = {"Subnets": list(self.subnet_ids), "SecurityGroupIds": list(self.security_group_ids)}
+        return {"EnableNetworkIsolation": self.network_isolation} | (
+            {"VpcConfig": vpc} if self.subnet_ids else {}
+        )
+
+    @property
     def poll_seconds(self) -> float:
         """How long to wait between looks at something that changes. AWS counts and limits requests."""
         return 0.5 if self.target == "local" else 5.0

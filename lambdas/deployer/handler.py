@@ -11,6 +11,7 @@ Environment:
 import json
 import logging
 import os
+import re
 import secrets
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -96,7 +97,7 @@ def begin(clients: Any, template: Any, package: str, endpoint: str | None = None
     own = [*tags, {"Key": "scones:endpoint", "Value": name}]
     try:
         model = {"ModelName": made, "Containers": [{"ModelPackageName": package}], "Tags": own}
-        sagemaker.create_model(ExecutionRoleArn=template["role_arn"], **model)
+        sagemaker.create_model(ExecutionRoleArn=template["role_arn"], **model, **template["model"])
         variant = {
             "VariantName": VARIANT,
             "ModelName": made,
@@ -158,7 +159,7 @@ def endpoints(sagemaker: Any, prefix: str) -> list[Any]:
         NameContains=prefix, SortBy="CreationTime", SortOrder="Descending"
     )
     found = (endpoint for page in pages for endpoint in page["Endpoints"])
-    return [endpoint for endpoint in found if endpoint["EndpointName"].startswith(f"{prefix}-")]
+    return [endpoint for endpoint in found if is_ours(endpoint["EndpointName"], prefix)]
 
 
 def describe(sagemaker: Any, summary: Any) -> Any:
@@ -191,6 +192,11 @@ def remove(sagemaker: Any, name: str) -> None:
 def is_missing(error: Any) -> bool:
     details = error.response["Error"]
     return details["Code"] == "ValidationException" and "could not find" in details["Message"].lower()
+
+
+def is_ours(name: str, prefix: str) -> bool:
+    """Whether `unique_name` made it of this very prefix: another installation's may begin with the same."""
+    return bool(re.fullmatch(rf"{re.escape(prefix)}-\d{{8}}-\d{{6}}-[0-9a-f]{{4}}", name))
 
 
 def unique_name(prefix: str) -> str:

@@ -126,11 +126,11 @@ def _model_to_ask(
     clients: Clients, settings: Settings, package: str | None, endpoint: str | None
 ) -> tuple[str, ModelToAsk]:
     """The job's name, and the model: that of an endpoint, or one of the package by the job's name."""
+    from lambdas.deployer import handler as deployer
     from pipeline import clarify, predictions, registry
-    from pipeline.endpoints import unique_name
 
     sagemaker = clients("sagemaker")
-    name = unique_name(clarify.prefix(settings))
+    name = deployer.unique_name(clarify.prefix(settings))
     if endpoint:
         classes = predictions.deployed_classes(sagemaker, endpoint) or settings.classes
         return name, clarify.model_behind(sagemaker, endpoint, classes)

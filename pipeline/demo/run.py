@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import (
     archives,
     console,
-    endpoints,
+    deployment,
     files,
     inference,
     monitor,
@@ -166,12 +166,9 @@ def _fetch_results(demo: Demo, package: PackageDetails, steps: list[StepState]) 
 
 
 def _deploy(demo: Demo, package: PackageDetails) -> str:
-    with demo.stages("deploy"):
-        name = endpoints.deploy(demo.clients, demo.settings, package)
-        statuses = endpoints.wait(demo.clients("sagemaker"), name, demo.settings.poll_seconds)
-        progress.show_waiting(f"endpoint {name}", statuses)
-        predictions.smoke_test(demo.clients, demo.settings, name)
-    return name
+    with demo.stages("deploy"), progress.waiting("endpoint") as status:
+        record = deployment.deploy(demo.clients, demo.settings, package, on_status=status)
+    return record.endpoint
 
 
 def _send_images(
@@ -181,10 +178,10 @@ def _send_images(
     with demo.stages("workflow"):
         console.console.print(str(threshold))
         plan = inference.workflow_plan(settings, endpoint, threshold.value)
-        deployment = workflow_deploy.deploy(demo.clients, plan)
+        deployed = workflow_deploy.deploy(demo.clients, plan)
         keys = _choose_images(demo, endpoint, steps, f"{plan.images_prefix}demo/")
         results = workflow_run.run(
-            demo.clients, deployment.state_machine_arn, settings.bucket, keys, settings.classes
+            demo.clients, deployed.state_machine_arn, settings.bucket, keys, settings.classes
         )
     rows = [result.as_dict() for result in results]
     console.print_rows(rows, ("s3_key", "status", "predicted", "confidence", "outcome"), "")

@@ -21,15 +21,15 @@ CONTENT_TYPE = "image/png"
 
 def create_model_step(context: StepContext, train_model: TrainingStep | TuningStep) -> ModelStep:
     settings = context.settings
-    vpc = {"Subnets": list(settings.subnet_ids), "SecurityGroupIds": list(settings.security_group_ids)}
+    network = settings.model_network
     request = recorded(
         context.session,
         PipelineSession.create_model,
         name=CREATE_MODEL,  # the pipeline gives another
         role=settings.role("model"),
         container_defs=container(context, train_model),
-        vpc_config=vpc if settings.subnet_ids else None,
-        enable_network_isolation=settings.network_isolation,
+        vpc_config=network.get("VpcConfig"),
+        enable_network_isolation=network["EnableNetworkIsolation"],
     )
     return ModelStep(
         name=CREATE_MODEL,

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from PIL import Image
 
 from pipeline import clients as clients_module
-from pipeline import endpoints, objects, predictions, registry, runs
+from pipeline import deployment, endpoints, objects, predictions, registry, runs
 from pipeline import settings as settings_module
 from pipeline.archives import upload
 from processing.synthetic import write_archive
@@ -145,8 +145,7 @@ def test_built_in_serves(succeeded, built_in):
     sagemaker, package = built_in.clients("sagemaker"), built_in.package(succeeded)
     registry.decide(sagemaker, package, "Approved", "for the tests")
     approved = registry.approved(sagemaker, built_in.settings.model_package_group, str(package.version))
-    name = endpoints.deploy(built_in.clients, built_in.settings, approved)
-    assert list(endpoints.wait(sagemaker, name, 0.2))[-1] == "InService"
+    name = deployment.deploy(built_in.clients, built_in.settings, approved).endpoint
     buffer = io.BytesIO()
     Image.new("RGB", (48, 40), (200, 30, 30)).save(buffer, "JPEG")
     for kind in ("image/jpeg", "application/x-image"):

@@ -5,6 +5,7 @@ import json
 import time
 
 import pytest
+from botocore.exceptions import ClientError
 from PIL import Image
 
 from pipeline import approval, deployment, endpoints, registry
@@ -29,7 +30,8 @@ def input_fn(body, content_type):
 
 def predict_fn(data, model):
     red = bool(data[..., 0].mean() > data[..., 2].mean()) != (model == "flip")
-    return [0.9, 0.1] if red else [0.1, 0.9]
+    answer = [0.9, 0.1] if red else [0.1, 0.9]
+    return {"probabilities": answer} if model == "wordy" else answer
 
 def output_fn(prediction, accept):
     return json.dumps(prediction)
@@ -57,7 +59,7 @@ class World:
         self.put("run/evaluation/evaluation.json", b"{}")
         self.put("run/statistics/statistics.json", b"{}")
 
-    def of(self, environment, **hosting):
+    def of(self, environment, network=None, **hosting):
         given = {"environments": {environment: Hosting(**hosting)}} if hosting else {}
         return settings_module.load(
             bucket=NAME,
@@ -65,7 +67,7 @@ class World:
             endpoint_name_prefix=NAME,
             role_arn="arn:aws:iam::123456789012:role/scones-execution",
             environment=environment,
-            **({"environments": {environment: Hosting()}} | given),
+            **({"environments": {environment: Hosting()}} | given | (network or {})),
         )
 
     def put(self, key, body):
@@ -125,7 +127,7 @@ def world(local_aws):
 
 
 def test_an_endpoint_from_its_making_to_its_deletion(world):
-    first, second, flipped = (world.package(name) for name in ("one", "two", "flip"))
+    first, second, flipped, wordy = (world.package(name) for name in ("one", "two", "flip", "wordy"))
     settings = world.of("life", min_instances=2, max_instances=3, traffic="canary", step_percent=50)
     made = deployment.deploy(world.clients, settings, first)
     assert (made.outcome, made.action, made.smoke_test["correct"]) == ("InService", "create", 2)
@@ -155,6 +157,10 @@ def test_an_endpoint_from_its_making_to_its_deletion(world):
     assert world.serving(made.endpoint) == second.arn
     assert refused.value.record.config not in world.left()
 
+    with pytest.raises(DeployError, match=r"goes on with .*answered b'\{\"probabilities\".* not a list of"):
+        deployment.deploy(world.clients, settings, wordy)
+    assert world.serving(made.endpoint) == second.arn
+
     back = deployment.rollback(world.clients, settings)
     assert (back.package, world.serving(made.endpoint)) == (first.arn, first.arn)
     with pytest.raises(NoEndpointError, match="no earlier package"):
@@ -164,6 +170,60 @@ def test_an_endpoint_from_its_making_to_its_deletion(world):
     assert f"endpoint {made.endpoint}" in removed
     assert sum(what.startswith(("alarm", "scal")) for what in removed) == 7
     assert not {made.config, updated.config} & world.left()
+
+
+def test_a_model_joins_the_vpc_without_a_network_of_its_own(world):
+    network = {
+        "subnet_ids": "subnet-0abc1234",
+        "security_group_ids": "sg-0abc1234",
+        "network_isolation": True,
+    }
+    made = deployment.deploy(world.clients, world.of("closed", network), world.package("closed"))
+    model = world.sagemaker.describe_model(ModelName=made.config)
+    assert model["EnableNetworkIsolation"]
+    assert model["VpcConfig"] == {"Subnets": ["subnet-0abc1234"], "SecurityGroupIds": ["sg-0abc1234"]}
+
+
+def test_what_may_serve_is_not_deleted_where_the_way_back_failed(world, monkeypatch):
+    settings = world.of("stuck")
+    made = deployment.deploy(world.clients, settings, world.package("before"))
+    waited, answers = deployment._wait, []
+
+    def failing(*arguments):
+        answer = waited(*arguments)
+        answers.append(answer)
+        failed = {"EndpointStatus": "UpdateRollbackFailed"}
+        return answer if len(answers) == 1 else answer | failed
+
+    monkeypatch.setattr(deployment, "_wait", failing)
+    with pytest.raises(
+        DeployError, match=r"could not go back .* is UpdateRollbackFailed, nothing was"
+    ) as refused:
+        deployment.deploy(world.clients, settings, world.package("flip"))
+    record = refused.value.record
+    assert (record.outcome, record.config in world.left(), made.config in world.left()) == (
+        "Failed",
+        True,
+        True,
+    )
+    assert "2 of 2 images" in record.reason
+
+
+def test_what_serves_without_its_alarms_is_told(world, monkeypatch):
+    refusal = {"Error": {"Code": "AccessDenied", "Message": "not you"}}
+
+    def refused(*_arguments, **_options):
+        raise ClientError(refusal, "PutMetricAlarm")
+
+    monkeypatch.setattr(deployment.alarms, "ensure", refused)
+    package = world.package("unwatched")
+    with pytest.raises(
+        DeployError, match=r"is in service at .* refused PutMetricAlarm: not you; deploy"
+    ) as told:
+        deployment.deploy(world.clients, world.of("unwatched"), package)
+    record = told.value.record
+    assert (record.outcome, record.ended is not None) == ("InService", True)
+    assert world.serving(record.endpoint) == package.arn
 
 
 def test_an_alarm_keeps_the_old_model(world):

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from typer.testing import CliRunner
 
+from lambdas.deployer import handler as deployer
 from pipeline import objects
 from pipeline.cli import app
 from tests.functional.endpoints import BUCKET, Endpoints
@@ -72,10 +73,11 @@ def test_the_models_of_its_own_executions_go_and_no_others(client, local_aws, mo
 def test_endpoints_that_come_and_go_take_no_order_and_are_gone_in_the_end(client, monkeypatch, tmp_path):
     client("s3").create_bucket(Bucket=BUCKET)
     made, prefix = Endpoints(client), f"way-{uuid.uuid4().hex[:8]}"
-    config, names = made.config(made.model()), [f"{prefix}-leaves", f"{prefix}-comes"]
-    for name in names:
+    config, names = made.config(made.model()), [deployer.unique_name(prefix) for _ in range(2)]
+    leaves, comes = names
+    for name in [*names, foreign := deployer.unique_name(f"{prefix}-eu")]:
         made.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
-        if name.endswith("leaves"):
+        if name == leaves:
             made.wait(name, "InService")
             made.sagemaker.delete_endpoint(EndpointName=name)
     for key in ("BUCKET", "MODEL_PACKAGE_GROUP", "ENDPOINT_NAME_PREFIX", "PIPELINE_NAME"):
@@ -83,8 +85,9 @@ def test_endpoints_that_come_and_go_take_no_order_and_are_gone_in_the_end(client
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["destroy", "--yes"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    assert f"removed endpoint {prefix}-comes" in done.stdout
-    assert made.sagemaker.list_endpoints(NameContains=prefix)["Endpoints"] == []
+    assert f"removed endpoint {comes}" in done.stdout
+    left = made.sagemaker.list_endpoints(NameContains=prefix)["Endpoints"]
+    assert [endpoint["EndpointName"] for endpoint in left] == [foreign]
 
 
 def test_a_bucket_of_many_objects_and_versions_is_emptied(client, local_aws):

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from PIL import Image
 
 from pipeline import clients as clients_module
-from pipeline import endpoints, pictures, predictions, registry, runs, thresholds
+from pipeline import deployment, endpoints, pictures, predictions, registry, runs, thresholds
 from pipeline import settings as settings_module
 from pipeline.archives import upload
 from processing.synthetic import write_archive
@@ -174,9 +174,7 @@ def endpoint(succeeded, clients, settings):
     package = registry.find(sagemaker, settings.model_package_group, succeeded["RegisterModel"].made)
     registry.decide(sagemaker, package, "Approved", "for the tests")
     approved = registry.approved(sagemaker, settings.model_package_group, str(package.version))
-    name = endpoints.deploy(clients, settings, approved)
-    assert list(endpoints.wait(sagemaker, name, 0.2))[-1] == "InService"
-    return name
+    return deployment.deploy(clients, settings, approved).endpoint
 
 
 def test_endpoint_answers(endpoint, clients, settings):
@@ -260,10 +258,9 @@ def test_a_model_that_cannot_be_compared_passes_only_where_any_drop_may(endpoint
 def test_delete_leaves_everything_else(endpoint, clients, settings):
     sagemaker = clients("sagemaker")
     package = registry.approved(sagemaker, settings.model_package_group)
-    other = endpoints.deploy(clients, settings, package)
-    list(endpoints.wait(sagemaker, other, 0.2))
-    removed = endpoints.delete(sagemaker, other)
-    assert removed == [f"endpoint {other}", f"endpoint config {other}", f"model {other}"]
+    other = deployment.deploy(clients, settings, package, new=True).endpoint
+    removed = endpoints.delete_all(clients, settings, other)
+    assert removed[:3] == [f"endpoint {other}", f"endpoint config {other}", f"model {other}"]
     assert endpoints.describe(sagemaker, endpoint)["EndpointStatus"] == "InService"
     assert sagemaker.describe_model(ModelName=endpoint)["ModelName"] == endpoint
 

@@ -2,16 +2,15 @@
 
 import io
 import json
-import re
 
 import pytest
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
-from botocore.stub import ANY
 from PIL import Image
 
+from lambdas.deployer import handler as deployer
 from pipeline import endpoints, predictions
-from pipeline.endpoints import DeployError, NoEndpointError
+from pipeline.endpoints import NoEndpointError
 from pipeline.predictions import PredictError, Prediction
 from pipeline.registry import Package
 
@@ -50,59 +49,17 @@ def missing(clients, operation):
 
 
 def test_names_are_unique_and_fit():
-    names = {endpoints.unique_name("x" * 42) for _ in range(50)}
+    names = {deployer.unique_name("x" * 42) for _ in range(50)}
     assert len(names) > 45  # 16 random bits within one second
-    assert all(re.fullmatch(r"x{42}-\d{8}-\d{6}-[0-9a-f]{4}", name) and len(name) <= 63 for name in names)
+    assert all(deployer.is_ours(name, "x" * 42) and len(name) <= 63 for name in names)
 
 
-def test_deploy_makes_three_of_one_name(clients, settings, package):
-    clients.expect(
-        "sagemaker",
-        "create_model",
-        {"ModelArn": f"{ARN}model/m"},
-        {
-            "ModelName": ANY,
-            "ExecutionRoleArn": settings.role("model"),
-            "Containers": [{"ModelPackageName": PACKAGE}],
-            "Tags": ANY,
-        },
-    )
-    clients.expect("sagemaker", "create_endpoint_config", {"EndpointConfigArn": f"{ARN}endpoint-config/c"})
-    clients.expect("sagemaker", "create_endpoint", {"EndpointArn": f"{ARN}endpoint/e"})
-    assert endpoints.deploy(clients, settings, package).startswith("scones-")
-
-
-def test_refused_deploy_leaves_nothing(clients, settings, package):
-    clients.expect("sagemaker", "create_model", {"ModelArn": f"{ARN}model/m"})
-    clients.expect("sagemaker", "create_endpoint_config", {"EndpointConfigArn": f"{ARN}endpoint-config/c"})
-    clients.refuse("sagemaker", "create_endpoint", "ResourceLimitExceeded", "no quota for ml.m5.large")
-    missing(clients, "delete_endpoint")
-    clients.expect("sagemaker", "delete_endpoint_config", {})
-    clients.expect("sagemaker", "delete_model", {})
-    with pytest.raises(ClientError, match="no quota"):
-        endpoints.deploy(clients, settings, package)
-
-
-def test_waits_until_in_service(clients, now):
-    for status in ("Creating", "Creating", "InService"):
-        clients.expect("sagemaker", "describe_endpoint", described(now, "e", status))
-    slept = []
-    assert list(endpoints.wait(clients("sagemaker"), "e", 3, slept.append)) == [
-        "Creating",
-        "Creating",
-        "InService",
-    ]
-    assert slept == [3, 3]
-
-
-def test_failed_endpoint_is_told_and_removed(clients, now):
-    clients.expect(
-        "sagemaker", "describe_endpoint", described(now, "e", "Failed", FailureReason="the ping failed")
-    )
-    for operation in ("delete_endpoint", "delete_endpoint_config", "delete_model"):
-        clients.expect("sagemaker", operation, {})
-    with pytest.raises(DeployError, match="e became Failed and was deleted: the ping failed"):
-        list(endpoints.wait(clients("sagemaker"), "e"))
+@pytest.mark.parametrize(
+    "name", ["scones-eu-{}", "scones-clarify-{}", "xscones-{}", "scones-{}-x", "scones-mine"]
+)
+def test_another_installations_names_are_not_ours(name):
+    own = deployer.unique_name("scones").removeprefix("scones-")
+    assert not deployer.is_ours(name.format(own), "scones")
 
 
 def test_delete_takes_exactly_what_belongs_to_it(clients, now):
@@ -141,12 +98,13 @@ def test_delete_of_nothing(clients):
 
 
 def test_list_is_by_prefix(clients, now):
-    found = [described(now, name) for name in ("scones-1", "other-scones-2")]
+    own, other = deployer.unique_name("scones"), deployer.unique_name("other-scones")
+    found = [described(now, name) for name in (own, other)]
     keys = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
     clients.expect(
         "sagemaker", "list_endpoints", {"Endpoints": [{key: e[key] for key in keys} for e in found]}
     )
-    assert [e.name for e in endpoints.endpoints(clients("sagemaker"), "scones")] == ["scones-1"]
+    assert [e.name for e in endpoints.endpoints(clients("sagemaker"), "scones")] == [own]
 
 
 def test_no_endpoint_in_service(clients, settings):

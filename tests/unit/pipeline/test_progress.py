@@ -68,11 +68,14 @@ def test_a_table_in_a_terminal(changes, monkeypatch):
 
 
 def test_waiting(capsys, monkeypatch):
-    progress.show_waiting("endpoint e", iter(["Creating", "Creating", "InService"]))
+    statuses = ["Creating", "Creating", "InService"]
+    with progress.waiting("endpoint e") as status:
+        list(map(status, statuses))
     lines = [line.split(" ", 1)[1] for line in capsys.readouterr().out.splitlines()]
     assert lines == ["endpoint e: Creating", "endpoint e: InService"]
     screen = terminal(monkeypatch)
-    progress.show_waiting("endpoint e", iter(["Creating", "InService"]))
+    with progress.waiting("endpoint e") as status:
+        list(map(status, statuses))
     assert "InService" in screen.getvalue()
 
 
