@@ -88,14 +88,16 @@ class _Walk:
             self._keys[key] = entries
 
     def _delete(self, keys: Iterable[Key], number: int) -> None:
-        keys = list(keys)
-        if any(self._is_needed(key) for key in keys):
-            for key in keys:
-                self._keys[key].append(number)
-            return
-        for key in keys:
+        needed: list[Key] = []
+        gone: list[Key] = []
+        for key in dict.fromkeys(keys):
+            (needed if self._is_needed(key) else gone).append(key)
+        for key in gone:  # also where the entry stays for others: it deletes what is not there then
             self._dropped.update(self._keys.pop(key, []))
-        self._dropped.add(number)
+        for key in needed:
+            self._keys[key].append(number)
+        if not needed:
+            self._dropped.add(number)
 
     def _is_needed(self, key: Key) -> bool:
         if key in self._pinned:
@@ -111,7 +113,7 @@ def _source(heading: Heading) -> Key:
 
 
 def _keys(bucket: str, body: bytes) -> Iterator[Key]:
-    objects = xmltodict.parse(body)["Delete"].get("Object") or []
+    objects = (xmltodict.parse(body)["Delete"].get("Object") or []) if body else []
     for item in objects if isinstance(objects, list) else [objects]:
         yield bucket, item["Key"]
 

@@ -49,9 +49,15 @@ class EventDelivery:
             for rule in list(bus.rules.values()):
                 if rule.state == "ENABLED" and rule.event_pattern.matches_event(event):
                     for target in list(rule.targets):
-                        self._send(rule.name, target, event)
+                        self._send_or_tell(rule.name, target, event)
         except Exception:  # a thread's end must not be silent
             log.exception("%s could not be delivered", event["detail-type"])
+
+    def _send_or_tell(self, rule: str, target: dict[str, Any], event: Event) -> None:
+        try:
+            self._send(rule, target, event)
+        except Exception:  # of one target, such as a path that this event lacks: the others get theirs
+            log.exception("rule %s, target %s: %s not delivered", rule, target["Arn"], event["detail-type"])
 
     def _send(self, rule: str, target: dict[str, Any], event: Event) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -59,7 +65,7 @@ class EventDelivery:
                 self._put(target["Arn"], target, target_input(target, event))
             except (ClientError, BotoCoreError, UnsupportedTargetError) as error:
                 log.warning("rule %s, target %s, attempt %d: %s", rule, target["Arn"], attempt, error)
-                if isinstance(error, UnsupportedTargetError):
+                if isinstance(error, UnsupportedTargetError) or attempt == _ATTEMPTS:
                     return
                 time.sleep(_PAUSE_SECONDS * attempt)
             else:

@@ -13,6 +13,7 @@ from localaws.recorder import Answer, Recorder
 from localaws.wire import json_body, replaced, with_json
 
 _SECONDS_BETWEEN = 0.05
+_LONGEST_SECONDS = 20
 _WAIT = re.compile(rb"(^|&)WaitTimeSeconds=[^&]*")
 
 
@@ -22,6 +23,8 @@ def receive(recorder: Recorder, request: Request, operation: Operation) -> Answe
     Only an answer with messages in it is journaled: an empty one changes nothing.
     """
     wait = _wait_seconds(request)
+    if not 0 <= wait <= _LONGEST_SECONDS:  # moto refuses it
+        return recorder.answer(request, operation)
     until = time.monotonic() + wait
     at_once = _without_waiting(request)
     while True:

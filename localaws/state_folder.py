@@ -5,9 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from dataclasses import asdict, dataclass
 from io import TextIOWrapper
 from pathlib import Path
+
+_LOOK_SECONDS = 2.0
 
 
 class FolderInUseError(Exception):
@@ -49,14 +52,20 @@ class StateFolder:
         """
         self.make()
         file = self._lock.open("a+", encoding="ascii")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.close()
-            pid = self.holder()
-            raise FolderInUseError(
-                f"The state folder {self.root} is in use by a local AWS with process id {pid}."
-            ) from error
+        deadline = time.monotonic() + _LOOK_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                pid = self.holder()
+                if pid is None and time.monotonic() < deadline:  # somebody only looks, as `holder` does
+                    time.sleep(0.001)
+                    continue
+                file.close()
+                raise FolderInUseError(
+                    f"The state folder {self.root} is in use by a local AWS with process id {pid}."
+                ) from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -30,6 +30,7 @@ class Function:
         memory: MiB that a worker may hold.
         concurrency: reserved concurrent executions; None: as many as this machine runs.
         async_retries: how often a failed asynchronous event is tried again.
+        on_failure: the ARN of what hears of an event that failed each time.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Function:
     code_sha256: str
     concurrency: int | None = field(compare=False)
     async_retries: int = field(compare=False)
+    on_failure: str | None = field(compare=False)
     arn: str = field(compare=False)
     code: bytes = field(repr=False, compare=False)
 
@@ -71,6 +73,7 @@ def find(stack: Stack, reference: str, qualifier: str | None = None) -> Function
         code_sha256=found.code_sha_256,
         concurrency=None if found.reserved_concurrency is None else int(found.reserved_concurrency),
         async_retries=int(config.get("MaximumRetryAttempts", 2)),
+        on_failure=config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"),
         arn=stack.arn(f"function:{name}" + (f":{qualifier}" if qualifier else ""), "lambda"),
         code=found.code_bytes,
     )

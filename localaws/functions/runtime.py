@@ -15,9 +15,10 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+from botocore.exceptions import BotoCoreError, ClientError
 from werkzeug import Request, Response
 
-from localaws.functions import report
+from localaws.functions import destinations, report
 from localaws.functions.errors import (
     InvalidParameterValueError,
     InvalidRequestContentError,
@@ -133,19 +134,33 @@ class FunctionRuntime:
 
     def _run_event(self, arn: str, invocation: Invocation, attempt: int) -> None:
         """An asynchronous event; a failed one is tried again after one and after two minutes, as on AWS."""
-        retries = 0
+        function, outcome = None, None
         try:
             function = find(self._stack, arn)
-            retries = function.async_retries
-            failed = self.invoke(function, invocation)[0].failed
+            outcome = self.invoke(function, invocation)[0]
         except InvokeError as error:
             log.warning("asynchronous event %s for %s: %s", invocation.request_id, arn, error)
-            failed = True
-        if failed and attempt < retries:
+        except Exception:  # nobody waits for this: a disk that is full must not be silent
+            log.exception("asynchronous event %s for %s", invocation.request_id, arn)
+        if function is None or (outcome and not outcome.failed):
+            return
+        if attempt < function.async_retries:
             pause = ASYNC_RETRY_SECONDS[min(attempt, len(ASYNC_RETRY_SECONDS) - 1)]
             timer = threading.Timer(pause, self._submit_again, (arn, invocation, attempt + 1))
             timer.daemon = True
             timer.start()
+        elif function.on_failure:
+            self._tell(function, invocation, attempt + 1, outcome)
+
+    def _tell(
+        self, function: Function, invocation: Invocation, attempts: int, outcome: Outcome | None
+    ) -> None:
+        """Its OnFailure destination of an event that it failed at each time."""
+        text = destinations.record(function, invocation, attempts, outcome)
+        try:
+            destinations.send(self._stack, function.role, str(function.on_failure), text)
+        except (ClientError, BotoCoreError, destinations.UnsupportedDestinationError) as error:
+            log.warning("asynchronous event %s, %s: %s", invocation.request_id, function.on_failure, error)
 
     def _submit_again(self, arn: str, invocation: Invocation, attempt: int) -> None:
         if not self._closing.is_set():

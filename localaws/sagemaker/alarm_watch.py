@@ -15,6 +15,8 @@ from typing import Any
 
 from localaws.sagemaker.invocation_metrics import NAMESPACE
 
+CROSSED = "Threshold Crossed"
+EVER = datetime.min.replace(tzinfo=UTC)
 _COMPARISONS = {
     "GreaterThanThreshold": operator.gt,
     "GreaterThanOrEqualToThreshold": operator.ge,
@@ -31,22 +33,30 @@ def missing(cloudwatch: Any, names: list[str]) -> list[str]:
 
 def in_alarm(cloudwatch: Any, names: list[str], since: datetime) -> list[str]:
     """The alarms that are in ALARM; what was measured before `since` is no fault of the new fleet."""
-    found = []
-    for alarm in _describe(cloudwatch, names):
-        state = alarm["StateValue"]
-        if state != "ALARM" and alarm.get("Namespace") == NAMESPACE and alarm.get("Statistic"):
-            breaching = _breaching(cloudwatch, alarm, since)
-            if breaching >= alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]):
-                state = "ALARM"
-                cloudwatch.set_alarm_state(
-                    AlarmName=alarm["AlarmName"],
-                    StateValue=state,
-                    StateReason=f"Threshold Crossed: {breaching} of the last {alarm['EvaluationPeriods']} "
-                    f"datapoints crossed the threshold ({alarm['Threshold']}).",
-                )
-        if state == "ALARM":
-            found.append(alarm["AlarmName"])
-    return found
+    return [
+        alarm["AlarmName"]
+        for alarm in _describe(cloudwatch, names)
+        if _state(cloudwatch, alarm, since) == "ALARM"
+    ]
+
+
+def _state(cloudwatch: Any, alarm: dict[str, Any], since: datetime) -> str:
+    """The alarm's state now. One that was set to ALARM by hand stays so."""
+    before = str(alarm["StateValue"])
+    raised = before == "ALARM"
+    by_hand = raised and not alarm.get("StateReason", "").startswith(CROSSED)
+    if by_hand or alarm.get("Namespace") != NAMESPACE or not alarm.get("Statistic"):
+        return before
+    breaching = _breaching(cloudwatch, alarm, EVER if raised else since)
+    crossed = breaching >= alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"])
+    if crossed != raised:
+        cloudwatch.set_alarm_state(
+            AlarmName=alarm["AlarmName"],
+            StateValue="ALARM" if crossed else "OK",
+            StateReason=f"{CROSSED}: {breaching} of the last {alarm['EvaluationPeriods']} "
+            f"datapoints crossed the threshold ({alarm['Threshold']}).",
+        )
+    return "ALARM" if crossed else "OK" if raised else before
 
 
 def _describe(cloudwatch: Any, names: list[str]) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 2.0
 _FLUSH_BYTES = 8 << 20  # this much waiting is written at once, without waiting for its time
+_KEPT_BYTES = 64 << 20  # this much waits while it cannot be written
 _CONTENT_TYPE = "application/jsonlines"
 
 
@@ -130,7 +131,7 @@ class CaptureWriter:
             late = self._closed
             if not late:
                 self._waiting.append(exchange)
-                self._bytes += len(exchange.body) + len(exchange.answer)
+                self._bytes += _size(exchange)
                 if self._bytes > _FLUSH_BYTES:
                     self._wake.notify()
         if late:  # the answer to a request that was under way when the endpoint was put away
@@ -155,7 +156,19 @@ class CaptureWriter:
             if failed and closed:
                 log.error("Endpoint %s: %d captured records are lost", self._endpoint, len(failed))
             with self._wake:
-                self._waiting[:0] = failed
+                self._keep(failed)
+
+    def _keep(self, failed: list[Exchange]) -> None:
+        """For the next attempt, before what came since, as far as there is room; the oldest go first."""
+        self._waiting[:0] = failed
+        kept = sum(map(_size, self._waiting))
+        lost = 0
+        while kept > _KEPT_BYTES:
+            kept -= _size(self._waiting[lost])
+            lost += 1
+        if lost:
+            del self._waiting[:lost]
+            log.error("Endpoint %s: %d captured records are lost: there is no room", self._endpoint, lost)
 
     def _write_all(self, exchanges: list[Exchange]) -> list[Exchange]:
         """Writes them to their files; answers what is to be tried again."""
@@ -178,6 +191,10 @@ class CaptureWriter:
             log.warning("Endpoint %s: data capture to %s failed: %s", self._endpoint, target, error)
             return exchanges
         return []
+
+
+def _size(exchange: Exchange) -> int:
+    return len(exchange.body) + len(exchange.answer)
 
 
 def _files(exchanges: list[Exchange], endpoint: str) -> Iterator[tuple[str, list[Exchange]]]:

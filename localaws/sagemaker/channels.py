@@ -85,12 +85,12 @@ def _manifest(transfers: Transfers, location: Location) -> list[tuple[Location, 
     try:
         head, *names = json.loads(transfers.read(location))
         prefix = parse_uri(head["prefix"])
+        return [
+            (Location(prefix.bucket, prefix.key + name), file_name(prefix.key + name, prefix.key))
+            for name in names
+        ]
     except (ValueError, TypeError, KeyError) as error:
         raise TransferError(f'{location} is not a manifest: a list of {{"prefix": …}} and keys.') from error
-    return [
-        (Location(prefix.bucket, prefix.key + name), file_name(prefix.key + name, prefix.key))
-        for name in names
-    ]
 
 
 def _download(transfers: Transfers, places: list[tuple[Location, str]], folder: Path) -> None:

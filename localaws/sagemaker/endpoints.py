@@ -76,6 +76,7 @@ def list_endpoints(service: SageMakerService, request: Document) -> Document:
         summary=lambda endpoint: {key: endpoint[key] for key in members},
         sort={"CreationTime": "CreationTime", "Name": "EndpointName", "Status": "EndpointStatus"},
         name="EndpointName",
+        default_limit=10,
     )
 
 

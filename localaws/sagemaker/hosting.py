@@ -208,7 +208,9 @@ class Hosting:
                 reason = f"The endpoint did not come up again after the local AWS was restarted: {error}"
                 self.set_status(name, "Failed", FailureReason=reason, _Live=None, _Pending=None)
             return
-        if document.get("_Pending"):
+        if document["EndpointStatus"] == "RollingBack":  # the update had failed
+            self.set_status(name, "InService", _Pending=None)
+        elif document.get("_Pending"):
             self._update(name)
         elif document["EndpointStatus"] != "InService":
             self.set_status(name, "InService")

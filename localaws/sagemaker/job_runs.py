@@ -64,7 +64,7 @@ class JobRun(ABC):
         self.transfers = Transfers(*clients, check=job.check)
         # Uploads at the end of a job that was stopped go on, so this one does not look at `job`.
         self.uploads = Transfers(*clients)
-        self.folder = service.stack.folder("jobs", self.kind, name)
+        self.folder = service.stack.root / "jobs" / self.kind / name
         self.last_error = LastError()
 
     @abstractmethod
@@ -91,6 +91,7 @@ class JobRun(ABC):
 
     def _outcome(self) -> tuple[str, str]:
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             self.execute()
         except JobStoppedError:
             return "Stopped", ""

@@ -37,6 +37,7 @@ class Stop(Enum):
     """
 
     USER = ("stopped", 30.0)
+    NO_DATA = ("its data cannot be read", 30.0)
     TIMEOUT = ("ran longer than MaxRuntimeInSeconds", 120.0)
     CLOSING = ("the local AWS is closing", 0.0)
 

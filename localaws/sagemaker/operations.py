@@ -58,6 +58,7 @@ def page(
     summary: Callable[[Document], Document],
     sort: dict[str, str] | None = None,
     name: str | None = None,
+    order: str | None = None,
     default_limit: int = 100,
 ) -> Document:
     """Answers a List operation: filters, sorts, cuts a page, and says how to get the next.
@@ -68,6 +69,8 @@ def page(
         summary: a document as it is listed.
         sort: what `SortBy` may say → the document's member; the first is the default.
         name: the member that `NameContains` looks into.
+        order: the operation's own where no `SortOrder` is asked for; without it names ascend, others descend.
+        default_limit: of a page where no `MaxResults` is asked for.
 
     Filters taken from the request where it has them: `NameContains`, `StatusEquals` (against the member
     that ends in `Status`), `CreationTimeAfter/Before`, `LastModifiedTimeAfter/Before`.
@@ -76,7 +79,8 @@ def page(
     keys = sort or {"CreationTime": "CreationTime"}
     key = keys.get(request.get("SortBy", ""), next(iter(keys.values())))
     kept.sort(key=lambda document: document.get(key) or 0)
-    if _descending(request, key):
+    own = order or ("Ascending" if key.endswith("Name") else "Descending")
+    if request.get("SortOrder", own) == "Descending":
         kept.reverse()  # and not `reverse=True`, which leaves those of one millisecond oldest first
     start = _decode_token(request.get("NextToken"))
     limit = request.get("MaxResults", default_limit)
@@ -84,11 +88,6 @@ def page(
     if start + limit < len(kept):
         answer["NextToken"] = base64.urlsafe_b64encode(json.dumps(start + limit).encode()).decode()
     return answer
-
-
-def _descending(request: Document, key: str) -> bool:
-    default = "Ascending" if key.endswith("Name") else "Descending"
-    return request.get("SortOrder", default) == "Descending"
 
 
 def _matches(document: Document, request: Document, name: str | None) -> bool:

@@ -8,6 +8,7 @@ and opens the next one for the next epoch. RecordIO wraps each object in a recor
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import random
 import select
@@ -19,7 +20,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from localaws.sagemaker.jobs import JobStoppedError
 from localaws.sagemaker.transfers import Location, TransferError
+
+log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.05
 # https://mxnet.apache.org/versions/1.9.1/architecture/note_data_loading: magic, length, data, padding to 4.
@@ -46,23 +50,36 @@ class PipeChannel:
 
 
 @contextmanager
-def feeding(channels: list[PipeChannel]) -> Iterator[None]:
-    """Feeds the channels from threads while the block runs. Raises TransferError after it, if one failed."""
+def feeding(channels: list[PipeChannel], stop: Callable[[], None]) -> Iterator[None]:
+    """Feeds the channels from threads while the block runs. Raises TransferError after it, if one failed.
+
+    `stop` is to end the block then: its containers would wait for data that does not come.
+    """
     over = threading.Event()
     problems: list[str] = []
+
+    def feed(channel: PipeChannel) -> None:
+        try:
+            _feed(channel, over)
+        except Exception as error:  # whatever it is, nothing more comes
+            log.exception("channel %s", channel.name)
+            problems.append(f"channel {channel.name}: {error}")
+            stop()
+
     for channel in channels:
         channel.folder.mkdir(parents=True, exist_ok=True)
         _pipe(channel, 0)
     threads = [
-        threading.Thread(
-            target=_feed, args=(channel, over, problems), name=f"pipe {channel.name}", daemon=True
-        )
+        threading.Thread(target=feed, args=(channel,), name=f"pipe {channel.name}", daemon=True)
         for channel in channels
     ]
     for thread in threads:
         thread.start()
     try:
         yield
+    except JobStoppedError:
+        if not problems:
+            raise
     finally:
         over.set()
         for thread in threads:
@@ -78,7 +95,7 @@ def _pipe(channel: PipeChannel, epoch: int) -> Path:
     return path
 
 
-def _feed(channel: PipeChannel, over: threading.Event, problems: list[str]) -> None:
+def _feed(channel: PipeChannel, over: threading.Event) -> None:
     epoch = 0
     while (descriptor := _open(_pipe(channel, epoch), over)) is not None:
         # The next one is there before this one ends: a reader may open it at once.
@@ -92,9 +109,6 @@ def _feed(channel: PipeChannel, over: threading.Event, problems: list[str]) -> N
                     _write(descriptor, chunk, over)
         except BrokenPipeError:
             pass  # the reader has had enough of this epoch
-        except (TransferError, zlib.error) as error:
-            problems.append(f"channel {channel.name}: {error}")
-            return
         finally:
             os.close(descriptor)
         epoch += 1
@@ -115,12 +129,29 @@ def _open(path: Path, over: threading.Event) -> int | None:
 def _content(channel: PipeChannel, location: Location) -> Iterator[bytes]:
     chunks = channel.read(location)
     if channel.gzip:
-        inflate = zlib.decompressobj(wbits=31)
-        chunks = (inflate.decompress(chunk) for chunk in chunks)
+        chunks = _gunzipped(chunks, location)
     if channel.record_io:
         data = b"".join(chunks)
         return iter((struct.pack("<II", _MAGIC, len(data)), data, b"\0" * (-len(data) % 4)))
     return chunks
+
+
+def _gunzipped(chunks: Iterator[bytes], location: Location) -> Iterator[bytes]:
+    """The content of one gzip member or several. Raises TransferError."""
+    inflate = None
+    try:
+        for each in chunks:
+            chunk = each
+            while chunk:
+                inflate = inflate or zlib.decompressobj(wbits=31)
+                yield inflate.decompress(chunk)
+                chunk = inflate.unused_data
+                if inflate.eof:
+                    inflate = None
+    except zlib.error as error:
+        raise TransferError(f"{location} is not gzip: {error}") from error
+    if inflate:
+        raise TransferError(f"{location} ends within its compressed data")
 
 
 def _write(descriptor: int, data: bytes, over: threading.Event) -> None:

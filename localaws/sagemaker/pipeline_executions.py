@@ -42,9 +42,6 @@ def start_pipeline_execution(service: SageMakerService, request: Document) -> Do
     """Starts an execution of a version, or of the latest. The same ClientRequestToken starts it once."""
     pipeline = find_pipeline(service, request["PipelineName"])
     token = f"{pipeline['PipelineArn']} {request['ClientRequestToken']}"
-    known = service.store.get(records.ISSUED, token)
-    if known:
-        return {"PipelineExecutionArn": known["PipelineExecutionArn"]}
     version = find_version(service, pipeline, request)
     definition = read_definition(version["_Definition"])
     document = _new_execution(pipeline, version, definition, request)
@@ -52,6 +49,9 @@ def start_pipeline_execution(service: SageMakerService, request: Document) -> Do
     arn = document["PipelineExecutionArn"]
     reused = _reused(service, request, definition, pipeline)
     with service.store.transaction():
+        known = service.store.get(records.ISSUED, token)
+        if known:
+            return {"PipelineExecutionArn": known["PipelineExecutionArn"]}
         records.put_token(service.store, token, {"PipelineExecutionArn": arn}, pipeline["PipelineArn"])
         service.store.put(records.EXECUTION, arn, document, parent=pipeline["PipelineArn"])
         for record in reused:

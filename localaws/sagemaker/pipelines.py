@@ -23,14 +23,6 @@ _DESCRIPTION = ("PipelineDisplayName", "PipelineDescription", "RoleArn", "Parall
 def create_pipeline(service: SageMakerService, request: Document) -> Document:
     """Stores a pipeline and its first version. The same ClientRequestToken makes it once."""
     name, token = request["PipelineName"], request["ClientRequestToken"]
-    existing = service.store.get(records.PIPELINE, name)
-    if existing and existing["_ClientRequestToken"] == token:
-        return {"PipelineArn": existing["PipelineArn"]}
-    if existing:
-        raise ValidationError(
-            "Pipeline names must be unique within an AWS account and region. "
-            f"Pipeline with name ({name}) already exists."
-        )
     text = _definition_text(service, request)
     moment = now()
     document = {
@@ -45,6 +37,14 @@ def create_pipeline(service: SageMakerService, request: Document) -> Document:
         "_Version": 0,
     }
     with service.store.transaction():
+        existing = service.store.get(records.PIPELINE, name)
+        if existing and existing["_ClientRequestToken"] == token:
+            return {"PipelineArn": existing["PipelineArn"]}
+        if existing:
+            raise ValidationError(
+                "Pipeline names must be unique within an AWS account and region. "
+                f"Pipeline with name ({name}) already exists."
+            )
         service.store.put(records.PIPELINE, name, document)
         _add_version(service, name, text, request.get("PipelineVersionAliases") or [])
         set_tags(service, document["PipelineArn"], tags_of(request))

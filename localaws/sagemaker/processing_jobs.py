@@ -72,6 +72,7 @@ def list_processing_jobs(service: SageMakerService, request: Document) -> Docume
         summary=lambda document: {key: document[key] for key in members if key in document},
         sort={"CreationTime": "CreationTime", "Name": "ProcessingJobName", "Status": "ProcessingJobStatus"},
         name="ProcessingJobName",
+        order="Ascending",
     )
 
 

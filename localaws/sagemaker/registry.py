@@ -102,6 +102,7 @@ def list_model_package_groups(service: SageMakerService, request: Document) -> D
         summary=lambda group: {key: value for key, value in group.items() if key != "CreatedBy"},
         sort={"CreationTime": "CreationTime", "Name": "ModelPackageGroupName"},
         name="ModelPackageGroupName",
+        order="Ascending",
     )
 
 
@@ -186,6 +187,7 @@ def list_model_packages(service: SageMakerService, request: Document) -> Documen
         summary=_summary,
         sort={"CreationTime": "CreationTime", "Name": "ModelPackageName"},
         name="ModelPackageName",
+        order="Ascending",
     )
 
 

@@ -16,6 +16,7 @@ from localaws.sagemaker.errors import SageMakerError, UnknownOperationError, Val
 from localaws.sagemaker.events import Listener, event
 from localaws.sagemaker.jobs import Supervisor
 from localaws.sagemaker.operations import HANDLERS
+from localaws.sagemaker.transfers import TransferError
 from localaws.stack import Stack
 
 Document = dict[str, Any]
@@ -77,6 +78,8 @@ class SageMakerService:
             return _answer(200, self.call(name, _body(request)))
         except SageMakerError as error:
             return _answer(error.status, {"__type": error.code, "message": str(error)})
+        except TransferError as error:  # a URI in the request
+            return _answer(400, {"__type": "ValidationException", "message": str(error)})
         except Exception:  # the last line of defence: a server must answer; the log has the trace
             log.exception("%s failed", name)
             message = f"{name} failed inside the local SageMaker; its server log says why."

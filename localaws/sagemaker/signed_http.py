@@ -52,8 +52,8 @@ class SignedHttp:
     def put(self, bucket: str, key: str, body: bytes) -> None:
         """Raises S3HttpError."""
         try:
-            with self._send("PUT", bucket, key, body):
-                return
+            with self._send("PUT", bucket, key, body) as response:
+                response.read()  # to its end, so that the connection can be used again
         except urllib3.exceptions.HTTPError as error:
             raise S3HttpError(str(error)) from error
 

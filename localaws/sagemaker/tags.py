@@ -12,10 +12,11 @@ Document = dict[str, Any]
 
 def set_tags(service: SageMakerService, arn: str, tags: list[Document]) -> None:
     """Adds tags to a resource; a key that it has already gets the new value."""
-    document = service.store.get("Tags", arn) or {"Tags": {}}
-    document["Tags"].update({tag["Key"]: tag["Value"] for tag in tags})
-    if document["Tags"]:
-        service.store.put("Tags", arn, document)
+    with service.store.transaction():
+        document = service.store.get("Tags", arn) or {"Tags": {}}
+        document["Tags"].update({tag["Key"]: tag["Value"] for tag in tags})
+        if document["Tags"]:
+            service.store.put("Tags", arn, document)
 
 
 def get_tags(service: SageMakerService, arn: str) -> list[Document]:
@@ -41,9 +42,10 @@ def list_tags(service: SageMakerService, request: Document) -> Document:
 
 @operation("DeleteTags")
 def delete_tags(service: SageMakerService, request: Document) -> Document:
-    document = service.store.get("Tags", request["ResourceArn"])
-    if document:
-        for key in request["TagKeys"]:
-            document["Tags"].pop(key, None)
-        service.store.put("Tags", request["ResourceArn"], document)
+    with service.store.transaction():
+        document = service.store.get("Tags", request["ResourceArn"])
+        if document:
+            for key in request["TagKeys"]:
+                document["Tags"].pop(key, None)
+            service.store.put("Tags", request["ResourceArn"], document)
     return {}

@@ -105,6 +105,7 @@ def list_training_jobs(service: SageMakerService, request: Document) -> Document
         summary=lambda document: {key: document[key] for key in members if key in document},
         sort={"CreationTime": "CreationTime", "Name": "TrainingJobName", "Status": "TrainingJobStatus"},
         name="TrainingJobName",
+        order="Ascending",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import tarfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -64,7 +65,8 @@ class TrainingRun(JobRun):
             checkpoints = self._checkpoints()
             self._enter("Training")
             try:
-                with checkpoints.running(), feeding(self._pipe_channels()):
+                no_data = partial(self.job.ask_to_stop, Stop.NO_DATA)
+                with checkpoints.running(), feeding(self._pipe_channels(), no_data):
                     code = self.run_on_hosts(command, self._environment(image.environment), self._hear)
             except JobStoppedError:
                 if self.job.stop is not Stop.CLOSING:

@@ -81,6 +81,7 @@ def list_transform_jobs(service: SageMakerService, request: Document) -> Documen
         summary=lambda document: {key: document[key] for key in members if key in document},
         sort={"CreationTime": "CreationTime", "Name": "TransformJobName", "Status": "TransformJobStatus"},
         name="TransformJobName",
+        default_limit=10,
     )
 
 

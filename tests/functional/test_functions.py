@@ -341,6 +341,24 @@ def test_an_asynchronous_event_is_run_later(deploy: Deploy, client: Callable[...
     eventually(lambda: "in its own time\n" in log_messages(client, function.name))
 
 
+def test_an_event_that_fails_each_time_is_told(deploy: Deploy, client: Callable[..., Any]) -> None:
+    function, sqs = deploy(), client("sqs")
+    queue = sqs.create_queue(QueueName=f"{function.name}-failed")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    client("lambda").put_function_event_invoke_config(
+        FunctionName=function.name,
+        MaximumRetryAttempts=0,
+        DestinationConfig={"OnFailure": {"Destination": arn}},
+    )
+    function.raw({"do": "raise"}, InvocationType="Event")
+    (message,) = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=10)["Messages"]
+    told = json.loads(message["Body"])
+    assert told["requestPayload"] == {"do": "raise"}
+    assert told["requestContext"]["condition"] == "RetriesExhausted"
+    assert told["requestContext"]["approximateInvokeCount"] == 1
+    assert told["responsePayload"]["errorType"] == "ImageIsUpsideDown"
+
+
 def test_a_dry_run_runs_nothing(deploy: Deploy) -> None:
     function = deploy()
     assert function.raw({}, InvocationType="DryRun")["StatusCode"] == 204

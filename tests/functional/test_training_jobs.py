@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import random
 import tarfile
 import time
 import uuid
@@ -349,6 +350,32 @@ def test_pipe_mode_wraps_records(client: Callable[..., Any], train: Any, bucket:
     records = members(client, job["ModelArtifacts"]["S3ModelArtifacts"])["records"]
     magic = bytes.fromhex("0a23d7ce")
     assert records == magic + b"\5\0\0\0" + b"12345\0\0\0" + magic + b"\3\0\0\0" + b"123\0"
+
+
+def test_pipe_mode_unpacks_every_member(client: Callable[..., Any], train: Any, bucket: str) -> None:
+    client("s3").put_object(Bucket=bucket, Key="data/a", Body=gzip.compress(b"one ") + gzip.compress(b"two"))
+    source = channel("train", f"s3://{bucket}/data/") | {"InputMode": "Pipe", "CompressionType": "Gzip"}
+    job = train(command="cat /opt/ml/input/data/train_0", InputDataConfig=[source])
+    assert log_text(client, job["TrainingJobName"]) == "one two"
+
+
+@pytest.mark.parametrize(
+    ("cut", "says"), [(200, "ends within its compressed data"), (None, "is not gzip: Error")]
+)
+def test_pipe_mode_ends_the_job_when_its_data_cannot_be_read(
+    client: Callable[..., Any], train: Any, bucket: str, cut: int | None, says: str
+) -> None:
+    body = gzip.compress(random.Random(0).randbytes(100_000))[:cut] if cut else b"no gzip at all"
+    client("s3").put_object(Bucket=bucket, Key="data/a", Body=body)
+    source = channel("train", f"s3://{bucket}/data/") | {"InputMode": "Pipe", "CompressionType": "Gzip"}
+    reads = "cat /opt/ml/input/data/train_0 > /dev/null; cat /opt/ml/input/data/train_1"
+    job = train(command=reads, InputDataConfig=[source])
+    assert (job["TrainingJobStatus"], says in job["FailureReason"]) == ("Failed", True), job
+
+
+def test_an_output_that_is_no_s3_uri_is_refused(train: Any) -> None:
+    with pytest.raises(ClientError, match=r"ValidationException.*is not an S3 URI"):
+        train("", OutputDataConfig={"S3OutputPath": "https://somewhere/else"})
 
 
 def test_an_isolated_job_reaches_nothing(client: Callable[..., Any], train: Any, bucket: str) -> None:

@@ -1,4 +1,4 @@
-"""AWS::Lambda: functions from zips, and who may invoke them."""
+"""AWS::Lambda: functions from zips, who may invoke them, and what comes of failed asynchronous events."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from localaws.cloudformation.resource_types import (
     Context,
     Properties,
+    PutResource,
     ResourceType,
     chosen,
     tag_list,
@@ -111,4 +112,27 @@ class Permission(ResourceType):
             context.client("lambda").remove_permission,
             FunctionName=properties["FunctionName"],
             StatementId=physical_id,
+        )
+
+
+class EventInvokeConfig(PutResource):
+    name = "AWS::Lambda::EventInvokeConfig"
+    properties = frozenset(
+        {
+            "DestinationConfig",
+            "FunctionName",
+            "MaximumEventAgeInSeconds",
+            "MaximumRetryAttempts",
+            "Qualifier",
+        }
+    )
+    replaced_by = frozenset({"FunctionName", "Qualifier"})
+
+    def put(self, context: Context, physical_id: str, properties: Properties) -> None:  # noqa: ARG002
+        context.call("lambda", "put_function_event_invoke_config", **properties)
+
+    def delete(self, context: Context, physical_id: str, properties: Properties) -> None:  # noqa: ARG002
+        without_missing(
+            context.client("lambda").delete_function_event_invoke_config,
+            **chosen(properties, "FunctionName", "Qualifier"),
         )

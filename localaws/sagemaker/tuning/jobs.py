@@ -111,11 +111,13 @@ def stop_tuning_job(service: SageMakerService, request: Document) -> Document:
 def list_tuning_jobs(service: SageMakerService, request: Document) -> Document:
     return page(
         service.store.list(KIND),
-        {"SortOrder": "Ascending", **request},
+        request,
         member="HyperParameterTuningJobSummaries",
         summary=_summary,
         sort={"Name": _NAME, "Status": _STATUS, "CreationTime": "CreationTime"},
         name=_NAME,
+        order="Ascending",
+        default_limit=10,
     )
 
 
@@ -148,7 +150,7 @@ def list_training_jobs(service: SageMakerService, request: Document) -> Document
     asked = {key: value for key, value in request.items() if key != "StatusEquals"}
     return page(
         found,
-        {"SortOrder": "Ascending", **asked},
+        asked,
         member="TrainingJobSummaries",
         summary=lambda trial: {key: value for key, value in trials.shown(trial).items() if key != _VALUE},
         sort={
@@ -157,6 +159,8 @@ def list_training_jobs(service: SageMakerService, request: Document) -> Document
             "Status": "TrainingJobStatus",
             _VALUE: _VALUE,
         },
+        order="Ascending",
+        default_limit=10,
     )
 
 

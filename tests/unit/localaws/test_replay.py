@@ -167,6 +167,31 @@ def test_what_is_overwritten_or_deleted_is_left_out(stack):
     assert objects() == before
 
 
+def test_a_deletion_of_several_stays_for_those_that_are_needed(stack):
+    stack.send("PUT", "/bucket")
+    for key in ("again", "from"):
+        stack.send("PUT", f"/bucket/{key}", body=b"x")
+    stack.send("PUT", "/bucket/to", X_Amz_Copy_Source="/bucket/from")
+    both = b"<Delete><Object><Key>again</Key></Object><Object><Key>from</Key></Object></Delete>"
+    assert stack.send("POST", "/bucket", "delete", body=both)[0] == 200
+    stack.send("PUT", "/bucket/again", body=b"y")
+    before = objects()
+    stack.restart()
+    assert objects() == before
+    assert [key[0] for key in before["bucket"][1]] == ["again", "to"]
+
+
+def test_a_body_whose_file_is_gone_does_not_keep_the_rest_from_coming_back(stack):
+    stack.send("PUT", "/bucket")
+    stack.send("PUT", "/bucket/kept", body=b"x")
+    keys = b"".join(b"<Object><Key>%d</Key></Object>" % number for number in range(1000))
+    stack.send("POST", "/bucket", "delete", body=b"<Delete>" + keys + b"</Delete>")
+    (file,) = stack.journal._bodies.glob("*/*")
+    file.unlink()
+    stack.restart()
+    assert [key[0] for key in objects()["bucket"][1]] == ["kept"]
+
+
 def test_what_was_copied_from_stays_for_the_replay_of_the_copy(stack):
     stack.send("PUT", "/bucket")
     stack.send("PUT", "/bucket/from", body=b"first")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -22,6 +23,27 @@ def test_a_folder_is_held_until_it_is_let_go(tmp_path):
             StateFolder(tmp_path / "new").hold()
     assert folder.holder() is None
     folder.hold().close()
+
+
+def test_looking_keeps_nobody_from_holding(tmp_path):
+    """As `scones local up` looks for the note of the server that it has just started."""
+    folder, over = StateFolder(tmp_path), threading.Event()
+    folder.hold().close()
+
+    def look() -> None:
+        while not over.is_set():
+            folder.holder()
+
+    looking = [threading.Thread(target=look) for _ in range(2)]
+    for thread in looking:
+        thread.start()
+    try:
+        for _ in range(100):
+            folder.hold().close()
+    finally:
+        over.set()
+        for thread in looking:
+            thread.join()
 
 
 def test_the_note_of_a_killed_server_is_not_believed(tmp_path):

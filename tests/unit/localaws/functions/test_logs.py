@@ -19,6 +19,7 @@ FUNCTION = Function(
     code_sha256="",
     concurrency=None,
     async_retries=2,
+    on_failure=None,
     arn="",
     code=b"",
 )

@@ -164,6 +164,25 @@ def test_a_refused_write_is_tried_again():
     assert len(bucket.lines()) == 3
 
 
+def test_what_cannot_be_written_waits_in_so_much_memory_only(monkeypatch, caplog):
+    monkeypatch.setattr("localaws.sagemaker.capture._KEPT_BYTES", 10 << 20)
+    monkeypatch.setattr("localaws.sagemaker.capture.FLUSH_SECONDS", 0.01)
+    bucket = Bucket()
+    bucket.refusals = 1 << 30
+    writer = CaptureWriter(bucket, "scones", OPTIONS)
+    for number in range(20):
+        writer.add(replace(EXCHANGE, body=bytes(1 << 20), inference_id=str(number)))
+    while "there is no room" not in caplog.text:
+        threading.Event().wait(0.01)
+    with bucket.lock:
+        bucket.refusals = 0
+    writer.close()
+
+    kept = [line["eventMetadata"]["inferenceId"] for line in bucket.lines()]
+    assert len(kept) < 20
+    assert kept[-1] == "19"
+
+
 def test_a_record_that_comes_after_the_end_is_written_all_the_same():
     bucket = Bucket()
     writer = CaptureWriter(bucket, "scones", OPTIONS)

@@ -40,6 +40,15 @@ def test_filters_and_order(request_, expected):
     assert names(request_) == expected
 
 
+@pytest.mark.parametrize(
+    ("asked", "order", "first"),
+    [({}, "Ascending", "Alpha"), ({}, None, "gamma"), ({"SortOrder": "Descending"}, "Ascending", "gamma")],
+)
+def test_each_operation_has_an_order_and_a_page_of_its_own(asked, order, first):
+    answer = page(JOBS, asked, member="Jobs", summary=lambda job: job, order=order, default_limit=2)
+    assert (answer["Jobs"][0]["Name"], len(answer["Jobs"]), "NextToken" in answer) == (first, 2, True)
+
+
 @given(count=st.integers(0, 40), limit=st.integers(1, 15))
 def test_pages_together_are_the_whole_list(count, limit):
     jobs = [{"Name": f"{number:02}", "CreationTime": float(number)} for number in range(count)]

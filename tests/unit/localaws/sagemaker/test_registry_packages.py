@@ -164,7 +164,7 @@ def test_listing_by_group_status_and_kind(service):
         answer = service.call("ListModelPackages", request)
         return [summary["ModelPackageArn"] for summary in answer["ModelPackageSummaryList"]]
 
-    assert arns(ModelPackageGroupName="scones") == [pending, approved]  # the newest first
+    assert arns(ModelPackageGroupName="scones") == [approved, pending]  # the oldest first
     assert arns(ModelPackageGroupName="scones", ModelApprovalStatus="Approved") == [approved]
     assert arns() == [lone]  # SageMaker lists unversioned packages unless told otherwise
     assert len(arns(ModelPackageType="Versioned")) == 3
