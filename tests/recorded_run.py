@@ -189,7 +189,7 @@ class Run:
         wait_for(lambda: describe(PipelineExecutionArn=arn)["PipelineExecutionStatus"] == "Stopped", "a stop")
 
     def _models_and_endpoints(self) -> None:
-        self.scones("endpoint", "on-approval")
+        self.scones("endpoint", "on-approval", "--yes")
         with self.as_role("scones-operator"):
             self.scones("model", "list")
             self.scones("model", "show")

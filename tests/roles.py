@@ -90,15 +90,14 @@ def _parameters(template: str, features: tuple[str, ...]) -> Mapping[str, str]:
         )
         # The recording's name of an endpoint, which differs from run to run.
         return inference.stack.parameters | {"EndpointArnName": "scones-<moment>"}
-    return {
-        "NamePrefix": "scones",
-        "EndpointArnPrefix": "scones",
-        "ModelPackageGroup": "scones",
-        "ExecutionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/scones-model",
-        "CodeBucket": BUCKET,
-        "CodeKey": "scones/workflows/deployer.zip",
-        "Template": "{}",
-    }
+    approval = plan.ApprovalPlan(
+        BUCKET,
+        "scones",
+        f"arn:aws:iam::{ACCOUNT}:role/scones-model",
+        "{}",
+        key_arn=KEY if "key" in features else "",
+    )
+    return approval.stack.parameters
 
 
 def _roles(name: str, parameters: Mapping[str, str]) -> Iterator[Role]:

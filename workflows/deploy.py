@@ -1,4 +1,4 @@
-"""Deploys the two stacks: the foundation and the inference workflow. Again: changes nothing."""
+"""Deploys a stack: the foundation, the inference workflow, deployment on approval. Again: changes nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from workflows import ClientFactory, package, stacks
-from workflows.plan import FoundationPlan, WorkflowPlan
-from workflows.stacks import Change, ChangeSet, Event, StackPlan
+from workflows.plan import Plan
+from workflows.stacks import Change, ChangeSet, Event
 
 Approve = Callable[[ChangeSet], bool]
 OnEvent = Callable[[Event], None]
@@ -38,11 +38,11 @@ class Deployment:
 
 def deploy(
     client: ClientFactory,
-    plan: WorkflowPlan,
+    plan: Plan,
     approve: Approve = lambda _: True,
     on_event: OnEvent | None = None,
 ) -> Deployment:
-    """Uploads the code that the bucket lacks, and brings the inference workflow to its plan.
+    """Uploads the code that the bucket lacks, and brings the stack to its plan.
 
     Args:
         approve: is shown the change set and says whether to execute it.
@@ -56,22 +56,7 @@ def deploy(
     s3 = client("s3")
     for asset in plan.assets:
         package.upload(s3, plan.bucket, plan.prefix, asset)
-    return _deploy(client, plan.stack, approve, on_event)
-
-
-def deploy_foundation(
-    client: ClientFactory,
-    plan: FoundationPlan,
-    approve: Approve = lambda _: True,
-    on_event: OnEvent | None = None,
-) -> Deployment:
-    """Brings bucket, key, roles and registry group to their plan; arguments and errors as `deploy`."""
-    return _deploy(client, plan.stack, approve, on_event)
-
-
-def _deploy(
-    client: ClientFactory, stack: StackPlan, approve: Approve, on_event: OnEvent | None
-) -> Deployment:
+    stack = plan.stack
     cloudformation = client("cloudformation")
     change_set = stacks.propose(cloudformation, stack)
     if change_set is None:

@@ -1,14 +1,16 @@
-"""What the two stacks are made of, and how each part is called."""
+"""What the stacks are made of, and how each part is called."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from workflows.package import Asset, function_zip, text
 from workflows.stacks import StackPlan
 
 FOUNDATION = "foundation.yaml"
 INFERENCE = "inference.yaml"
+APPROVAL = "deployment.yaml"
 
 
 # On everything that a stack makes and that takes tags: which stack it was.
@@ -17,6 +19,22 @@ STACK_TAG = "scones:stack"
 
 def _tags(stack: str, environment: str) -> dict[str, str]:
     return {STACK_TAG: stack, "scones:environment": environment}
+
+
+class Plan(Protocol):
+    """A stack, and what its template refers to in S3: below `prefix` in `bucket`."""
+
+    @property
+    def bucket(self) -> str: ...
+
+    @property
+    def prefix(self) -> str: ...
+
+    @property
+    def stack(self) -> StackPlan: ...
+
+    @property
+    def assets(self) -> tuple[Asset, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,7 @@ class FoundationPlan:
     github_repository: str = ""
     github_provider_arn: str = ""
     environment: str = "dev"
+    assets: tuple[Asset, ...] = ()
 
     @property
     def stack_name(self) -> str:
@@ -221,3 +240,52 @@ class WorkflowPlan:
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource in the plan's account and region."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+
+@dataclass(frozen=True)
+class ApprovalPlan:
+    """Deployment on approval in one account and region.
+
+    Attributes:
+        model_role_arn: what the models run as.
+        template: how endpoints of the environment are made, as JSON.
+        key_arn: the KMS key of the endpoints' volumes, where they have one.
+        notification_email: who hears of rejected models that serve, and of approvals that came to nothing.
+    """
+
+    bucket: str
+    prefix: str
+    model_role_arn: str
+    template: str
+    name_prefix: str = "scones"
+    model_package_group: str = "scones"
+    key_arn: str = ""
+    notification_email: str = ""
+    log_retention_days: int = 30
+    environment: str = "dev"
+
+    @property
+    def stack_name(self) -> str:
+        return f"{self.name_prefix}-deployment"
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        return (FunctionPlan(f"{self.name_prefix}-deployer", "deployer", "Deployer").asset,)
+
+    @property
+    def stack(self) -> StackPlan:
+        parameters = {
+            "NamePrefix": self.name_prefix,
+            "EndpointArnPrefix": self.name_prefix.lower(),
+            "BucketName": self.bucket,
+            "ModelPackageGroup": self.model_package_group,
+            "ModelRoleArn": self.model_role_arn,
+            "KeyArn": self.key_arn,
+            "Template": self.template,
+            "NotificationEmail": self.notification_email,
+            "LogRetentionDays": str(self.log_retention_days),
+        }
+        parameters |= {asset.parameter: asset.key(self.prefix) for asset in self.assets}
+        return StackPlan(
+            self.stack_name, text(APPROVAL), parameters, _tags(self.stack_name, self.environment)
+        )

@@ -100,19 +100,24 @@ def on_approval(
     context: typer.Context,
     environment: Annotated[str, typer.Option(help="Where an approved package goes.")] = "staging",
     remove: Annotated[bool, typer.Option("--remove", help="Take it away again.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Let EventBridge deploy each package that is approved, and tell of rejected ones that serve."""
     settings, clients = _connect(context, environment)
-    from pipeline import approval
+    from pipeline import approval, change_sets
+    from workflows import deploy, stacks
 
+    plan = approval.plan(settings)
     if remove:
-        print(f"deleted {approval.remove(clients, settings)}")
+        stacks.delete(clients("cloudformation"), plan.stack_name)
+        print(f"deleted {plan.stack_name}")
         return
-    outputs = approval.deploy(clients, settings)
+    done = deploy.deploy(clients, plan, change_sets.approver(yes), change_sets.show_event)
+    change_sets.show_result(done)
     print(
-        f"packages approved in {settings.model_package_group} go to {environment}: {outputs['FunctionArn']}"
+        f"packages approved in {plan.model_package_group} go to {environment}: {done.outputs['FunctionArn']}"
     )
-    print(f"alarm messages go to {outputs['TopicArn']}")
+    print(f"messages go to {done.outputs['TopicArn']}")
 
 
 @app.command()

@@ -16,11 +16,11 @@ def deploy(context: typer.Context, yes: Yes = False, as_json: Json = False) -> N
     """Make or update what everything else stands on; shows the changes first."""
     settings, clients = draft(context)
     from pipeline import change_sets, console, foundation
-    from workflows.deploy import deploy_foundation
+    from workflows import deploy as stack
 
     plan = foundation.plan(settings, clients)
     with change_sets.output(as_json):
-        done = deploy_foundation(clients, plan, change_sets.approver(yes), change_sets.show_event)
+        done = stack.deploy(clients, plan, change_sets.approver(yes), change_sets.show_event)
     if as_json:
         console.print_json(asdict(done))
         return

@@ -14,6 +14,8 @@ from pipeline import settings as settings_module
 from pipeline.endpoints import DeployError, NoEndpointError
 from pipeline.hosting import Hosting
 from tests.functional.endpoints import IMAGE, archive
+from workflows import deploy as stack
+from workflows import stacks
 
 NAME = "deployment-tests"
 
@@ -254,8 +256,10 @@ def test_prod_takes_what_staging_serves(world):
 
 def test_approval_deploys_and_rejection_tells(world):
     settings = world.of("approved")
-    outputs = approval.deploy(world.clients, settings)
-    assert approval.deploy(world.clients, settings) == outputs
+    plan = approval.plan(settings)
+    outputs = stack.deploy(world.clients, plan).outputs
+    again = stack.deploy(world.clients, plan)
+    assert (again.outputs, again.changes) == (outputs, ())
     sqs = world.clients("sqs")
     queue = sqs.create_queue(QueueName=f"{NAME}-alarms")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -271,7 +275,7 @@ def test_approval_deploys_and_rejection_tells(world):
         lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"), "a message"
     )[0]
     assert f"{package.arn} was rejected and still serves at {endpoint}" in message["Body"]
-    approval.remove(world.clients, settings)
+    stacks.delete(world.clients("cloudformation"), plan.stack_name)
 
 
 def in_service(world, environment):
