@@ -101,15 +101,13 @@ def deployment_config(settings: Settings) -> dict[str, Any]:
         "WaitIntervalInSeconds": hosting.baking_seconds,
     }
     size = {"canary": "CanarySize", "linear": "LinearStepSize"}.get(hosting.traffic)
-    steps = 1
     if size:
         routing[size] = {"Type": "CAPACITY_PERCENT", "Value": hosting.step_percent}
-        steps = 2 if hosting.traffic == "canary" else -(-100 // hosting.step_percent)
     return {
         "BlueGreenUpdatePolicy": {
             "TrafficRoutingConfiguration": routing,
             "TerminationWaitInSeconds": hosting.baking_seconds,
-            "MaximumExecutionTimeoutInSeconds": min(28_800, 1_800 + steps * hosting.baking_seconds),
+            "MaximumExecutionTimeoutInSeconds": hosting.deployment_seconds,
         }
     }
 

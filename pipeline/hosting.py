@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+STARTING_SECONDS = 1_800
+LONGEST_DEPLOYMENT = 28_800  # SageMaker's
+
 
 class ScheduledCapacity(BaseModel):
     """From `at` on (Application Auto Scaling's `cron(…)` or `at(…)`, UTC) these limits hold."""
@@ -15,6 +18,12 @@ class ScheduledCapacity(BaseModel):
     at: Annotated[str, StringConstraints(pattern=r"^(cron|at|rate)\(.+\)$")]
     min_instances: Annotated[int, Field(ge=1, le=100)]
     max_instances: Annotated[int, Field(ge=1, le=100)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ScheduledCapacity:
+        if self.max_instances < self.min_instances:
+            raise ValueError(f"max_instances is less than min_instances from {self.at} on")
+        return self
 
 
 class Hosting(BaseModel):
@@ -59,7 +68,22 @@ class Hosting(BaseModel):
             )
         if self.serverless and (self.schedule or self.max_instances > 1):
             raise ValueError("a serverless endpoint scales by itself: leave out schedule and max_instances")
+        if self.deployment_seconds > LONGEST_DEPLOYMENT:
+            raise ValueError(
+                f"{self.steps} steps of {self.baking_seconds} baking_seconds, and once more at the end, take "
+                f"longer than the {LONGEST_DEPLOYMENT:,} s of a deployment: bake less, or in larger steps"
+            )
         return self
+
+    @property
+    def steps(self) -> int:
+        """In how many the traffic moves."""
+        return {"all_at_once": 1, "canary": 2, "linear": -(-100 // self.step_percent)}[self.traffic]
+
+    @property
+    def deployment_seconds(self) -> int:
+        """How long one may take: what is watched, at last the old fleet's end, and the new fleet's start."""
+        return STARTING_SECONDS + (self.steps + 1) * self.baking_seconds
 
 
 # What holds where scones.toml has no such environment.

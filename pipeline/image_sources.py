@@ -107,9 +107,12 @@ def _named(settings: Settings, source: str, content: bytes) -> Iterator[str]:
     except UnicodeDecodeError:
         raise SourceError(f"{source} is no text in UTF-8") from None
     rows = _csv_rows(text) if source.endswith(".csv") else _line_rows(text, source)
-    for number, bucket, key in rows:
-        bucket = bucket or settings.bucket
-        yield _allow(settings, f"s3://{bucket}/{key} in line {number} of {source}", bucket, key)
+    try:
+        for number, bucket, key in rows:
+            bucket = bucket or settings.bucket
+            yield _allow(settings, f"s3://{bucket}/{key} in line {number} of {source}", bucket, key)
+    except csv.Error as error:
+        raise SourceError(f"{source} is no CSV: {error}") from None
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, str, str]]:
@@ -137,7 +140,7 @@ def _line_rows(text: str, source: str) -> Iterator[tuple[int, str, str]]:
         if value.startswith(("{", '"')):
             try:
                 value = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise SourceError(f"line {number} of {source} is no JSON") from None
             if isinstance(value, dict):
                 bucket = value.get("s3_bucket") or ""
@@ -154,7 +157,10 @@ def _split(value: str) -> tuple[str, str]:
 
 
 def _uploaded(s3: Any, settings: Settings, folder: Path, on_upload: OnUpload) -> Iterator[str]:
-    """Puts those of the folder's images there that are not: an upload that was cut off goes on."""
+    """Puts those of the folder's images there that are not: an upload that was cut off goes on.
+
+    Keys have the content's digest: an ETag is none where KMS encrypts, and another folder may have the name.
+    """
     place = f"{workflow_plan(settings).images_prefix}{folder.resolve().name or 'images'}/"
     files = sorted(
         path
@@ -164,15 +170,15 @@ def _uploaded(s3: Any, settings: Settings, folder: Path, on_upload: OnUpload) ->
     if len(files) > MAX_IMAGES:
         raise SourceError(f"{folder} holds more than {MAX_IMAGES:,} images, which is what a run takes")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=settings.bucket, Prefix=place)
-    there = {item["Key"]: item["ETag"].strip('"') for page in pages for item in page.get("Contents", [])}
+    there = {item["Key"] for page in pages for item in page.get("Contents", [])}
 
     def upload(path: Path) -> str:
-        key = place + path.relative_to(folder).as_posix()
         try:
             data = path.read_bytes()
         except OSError as error:
             raise ImageError(f"{path}: {error.strerror}") from None
-        if there.get(key) != hashlib.md5(data, usedforsecurity=False).hexdigest():
+        key = f"{place}{hashlib.sha256(data).hexdigest()[:16]}/{path.relative_to(folder).as_posix()}"
+        if key not in there:
             s3.put_object(Bucket=settings.bucket, Key=key, Body=data)
         return key
 

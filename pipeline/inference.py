@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline import endpoints, predictions, thresholds
+from workflows import stacks
 from workflows.plan import WorkflowPlan
 
 if TYPE_CHECKING:
@@ -70,13 +71,13 @@ def workflow_plan(
 
 
 def classes(clients: Clients, settings: Settings) -> tuple[str, ...]:
-    """In the order of the newest endpoint's probabilities; the settings' where none is in service."""
-    sagemaker = clients("sagemaker")
+    """In the order of the probabilities of the endpoint that the workflow asks; else the settings'."""
+    stack = stacks.outputs(clients("cloudformation"), workflow_plan(settings).stack_name)
     try:
-        name = endpoints.newest(sagemaker, settings)
-    except endpoints.NoEndpointError:
-        return settings.classes
-    return predictions.deployed_classes(sagemaker, name) or settings.classes
+        found = predictions.deployed_classes(clients("sagemaker"), stack["EndpointName"])
+    except (KeyError, endpoints.NoEndpointError):  # deployed before it said so, or the endpoint is gone
+        found = None
+    return found or settings.classes
 
 
 def image_keys(s3: Any, settings: Settings, images: Iterable[str]) -> list[str]:

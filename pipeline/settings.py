@@ -210,6 +210,11 @@ class Settings(BaseSettings):
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a class is named twice")
         algorithms.check(self)
+        if self.review_heartbeat_seconds >= self.review_timeout_seconds:
+            raise ValueError(
+                f"review_heartbeat_seconds ({self.review_heartbeat_seconds:,}) must be less than "
+                f"review_timeout_seconds ({self.review_timeout_seconds:,})"
+            )
         if bool(self.subnet_ids) != bool(self.security_group_ids):
             raise ValueError("subnet_ids and security_group_ids: a VPC needs both, or neither")
         return self

@@ -137,7 +137,9 @@ class Reviews:
             raise NoReviewError(
                 "there is no review queue: set `review` to true and run `scones workflow deploy`"
             ) from None
-        while messages := self._sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        # Without a wait only some of the queue's servers are asked, and an empty answer says nothing.
+        request = {"QueueUrl": url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
+        while messages := self._sqs.receive_message(**request).get("Messages"):
             for message in messages:
                 body = json.loads(message["Body"])
                 self._put("open", ReviewItem(id=body["execution_arn"].rsplit(":", 1)[-1], **body))

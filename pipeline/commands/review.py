@@ -11,7 +11,6 @@ import typer
 from pipeline.commands.context import Json, connect
 
 if TYPE_CHECKING:
-    from pipeline.settings import Settings
     from workflows.review import Reviews
 
 app = typer.Typer(no_args_is_help=True, help="Images that wait for a person to decide.")
@@ -40,7 +39,7 @@ def show(
     out: Annotated[Path, typer.Option(help="The folder to save the picture in.")] = Path("out/review"),
 ) -> None:
     """Save the picture, draw it in a terminal, and print its probabilities."""
-    settings, reviews = _reviews(context)
+    classes, reviews = _reviews(context)
     from pipeline import console, files, halfblocks
 
     found = reviews.find(item)
@@ -49,7 +48,7 @@ def show(
     files.write(path, picture)
     if console.console.is_terminal:
         print(halfblocks.drawing(picture))
-    for name, probability in zip(settings.classes, found.inferences, strict=False):
+    for name, probability in zip(classes, found.inferences, strict=False):
         print(f"{name}\t{probability:.3f}")
     print(path)
 
@@ -62,19 +61,20 @@ def answer(
     reject: Annotated[bool, typer.Option("--reject", help="It shows none of the classes.")] = False,
 ) -> None:
     """Decide: the execution goes on with your label, which is kept beside the image."""
-    settings, reviews = _reviews(context)
+    classes, reviews = _reviews(context)
     if reject == (label is not None):
         raise typer.BadParameter("give a label, or --reject")
-    if label is not None and label not in settings.classes:
-        raise typer.BadParameter(f"{label} is no class: known are {', '.join(settings.classes)}")
+    if label is not None and label not in classes:
+        raise typer.BadParameter(f"{label} is no class: known are {', '.join(classes)}")
     found = reviews.find(item)
     reviews.answer(found, label, getpass.getuser())
     print(f"{found.id}: {label or 'rejected'}")
 
 
-def _reviews(context: typer.Context) -> tuple[Settings, Reviews]:
+def _reviews(context: typer.Context) -> tuple[tuple[str, ...], Reviews]:
+    """With the names of the classes of what is reviewed."""
     settings, clients = connect(context)
     from pipeline import inference
     from workflows.review import Reviews
 
-    return settings, Reviews(clients, inference.workflow_plan(settings))
+    return inference.classes(clients, settings), Reviews(clients, inference.workflow_plan(settings))

@@ -1,5 +1,6 @@
 """Which images a source names, and the sentence for one that names none."""
 
+import hashlib
 import json
 
 import pytest
@@ -22,17 +23,11 @@ class Bucket:
 
     def paginate(self, Bucket, Prefix):  # noqa: N803, ARG002 - boto3's names
         names = sorted(key for key in self.objects if key.startswith(Prefix))
-        return [{"Contents": [{"Key": key, "ETag": etag(self.objects[key])} for key in names]}, {}]
+        return [{"Contents": [{"Key": key, "Size": len(self.objects[key])} for key in names]}, {}]
 
     def put_object(self, Bucket, Key, Body):  # noqa: N803, ARG002
         self.objects[Key] = Body
         self.puts.append(Key)
-
-
-def etag(body):
-    import hashlib
-
-    return f'"{hashlib.md5(body).hexdigest()}"'
 
 
 def find(settings, source, bucket=None):
@@ -74,6 +69,8 @@ def test_an_image_that_is_named_twice_is_classified_once(settings, tmp_path):
         ("m.txt", "\ns3://other/scones/inference/1\n", r"s3://other/.* in line 2 of .*m.txt is not under"),
         ("m.txt", "secrets/1\n", "s3://scones-local/secrets/1 in line 1 of"),
         ("m.jsonl", "{nonsense\n", "line 1 of .*m.jsonl is no JSON"),
+        ("m.jsonl", '{"a":' * 100_000, "line 1 of .*m.jsonl is no JSON"),
+        ("m.csv", '"' + "x" * 200_000, "m.csv is no CSV: field larger"),
         ("m.jsonl", '{"image": "x"}\n', "line 1 of .*m.jsonl has none of s3_key, key, source-ref"),
         ("m.jsonl", '{"s3_key": 7}\n', "has none of"),
         ("m.csv", "a,s3_key\nx\n", "in line 2 of"),
@@ -128,12 +125,27 @@ def test_a_folder_is_uploaded_once(settings, tmp_path):
         (folder / name).write_bytes(name.encode())
     bucket, told = Bucket(), []
     images = image_sources.find(bucket, settings, str(folder), lambda *progress: told.append(progress))
-    assert images.keys == [f"{PLACE}holiday/b.PNG", f"{PLACE}holiday/sea/a.jpg"]
+    assert images.keys == [key(b"b.PNG", "b.PNG"), key(b"sea/a.jpg", "sea/a.jpg")]
     assert told == [(1, 2), (2, 2)]
     bucket.puts.clear()
-    (folder / "b.PNG").write_bytes(b"changed")
     assert find(settings, folder, bucket) == images.keys
-    assert bucket.puts == [f"{PLACE}holiday/b.PNG"]
+    assert bucket.puts == []
+    (folder / "b.PNG").write_bytes(b"changed")
+    assert find(settings, folder, bucket) == [key(b"changed", "b.PNG"), images.keys[1]]
+    assert bucket.puts == [key(b"changed", "b.PNG")]
+
+
+def key(content, name):
+    return f"{PLACE}holiday/{hashlib.sha256(content).hexdigest()[:16]}/{name}"
+
+
+def test_two_folders_of_one_name_do_not_meet(settings, tmp_path):
+    bucket = Bucket()
+    for parent in ("a", "b"):
+        (tmp_path / parent / "holiday").mkdir(parents=True)
+        (tmp_path / parent / "holiday" / "1.png").write_bytes(parent.encode())
+    first, second = (find(settings, tmp_path / parent / "holiday", bucket) for parent in ("a", "b"))
+    assert (first, second) == ([key(b"a", "1.png")], [key(b"b", "1.png")])
 
 
 def test_an_empty_folder(settings, tmp_path):

@@ -55,6 +55,26 @@ def test_missing_state_machine(clients):
         clients("stepfunctions").start_execution(stateMachineArn="arn:aws:states:us-east-1:1:stateMachine:x")
 
 
-def test_classes_without_an_endpoint(clients, settings):
-    clients.expect("sagemaker", "list_endpoints", {"Endpoints": []})
+def stack(now, outputs):
+    found = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
+    described = {"StackName": "scones-inference", "CreationTime": now, "StackStatus": "UPDATE_COMPLETE"}
+    return {"Stacks": [described | {"Outputs": found}]}
+
+
+@pytest.mark.parametrize("outputs", [{}, {"EndpointName": "gone"}])
+def test_classes_without_an_endpoint(clients, settings, now, outputs):
+    clients.expect(
+        "cloudformation", "describe_stacks", stack(now, outputs), {"StackName": "scones-inference"}
+    )
+    if outputs:
+        clients.refuse(
+            "sagemaker", "describe_endpoint", "ValidationException", 'Could not find endpoint "gone"'
+        )
     assert inference.classes(clients, settings) == settings.classes
+
+
+def test_classes_are_those_of_the_endpoint_that_the_workflow_asks(clients, settings, now, monkeypatch):
+    clients.expect("cloudformation", "describe_stacks", stack(now, {"EndpointName": "deployed"}))
+    served = {"deployed": ("bus", "train")}
+    monkeypatch.setattr(inference.predictions, "deployed_classes", lambda _, name: served[name])
+    assert inference.classes(clients, settings) == ("bus", "train")

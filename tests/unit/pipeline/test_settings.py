@@ -188,3 +188,32 @@ def test_an_image_in_no_region_of_aws_is_an_error():
 def test_an_image_of_no_repository_name_is_an_error(name):
     with pytest.raises(SettingsError, match="--training-image-uri"):
         load(training_image_uri=f"123456789012.dkr.ecr.us-east-1.amazonaws.com/{name}:1")
+
+
+@pytest.mark.parametrize(
+    ("hosting", "says"),
+    [
+        (
+            {"traffic": "linear", "min_instances": 2, "max_instances": 2, "baking_seconds": 3600},
+            "10 steps of 3600",
+        ),
+        (
+            {"schedule": [{"at": "cron(0 8 * * ? *)", "min_instances": 6, "max_instances": 3}]},
+            "less than min_inst",
+        ),
+    ],
+)
+def test_what_aws_would_refuse_of_an_environment(hosting, says):
+    with pytest.raises(SettingsError, match=says):
+        load(environments={"prod": hosting})
+
+
+@pytest.mark.parametrize(("traffic", "seconds"), [("all_at_once", 1800 + 2 * 60), ("canary", 1800 + 3 * 60)])
+def test_a_deployment_may_take_all_that_is_waited_for(traffic, seconds):
+    hosting = {"traffic": traffic, "min_instances": 2, "max_instances": 2, "baking_seconds": 60}
+    assert load(environments={"dev": hosting}).hosting.deployment_seconds == seconds
+
+
+def test_a_review_is_looked_at_before_its_time_is_over():
+    with pytest.raises(SettingsError, match=r"review_heartbeat_seconds \(86,400\) must be less than"):
+        load(review_timeout_seconds=3600)
