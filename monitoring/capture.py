@@ -161,19 +161,15 @@ def read_captures(
     s3_source = str(source) if str(source).startswith("s3://") else None
     for name, content in _s3_files(s3, s3_source, later) if s3_source else _local_files(Path(source), later):
         files += 1
-        for number, line in enumerate(content.splitlines(), start=1):
-            if not line.strip():
-                continue
+        for number, line in _lines(content):
             try:
                 row = _row(line, name, number, expected)
             except _LineError as error:
                 malformed.append(Malformed(name, number, str(error)))
                 continue
-            if not later.time(row[0]):
-                continue
-            rows.append(row)
-            if expected is None and row[6]:
-                expected = tuple(f"class {index}" for index in range(len(row[6])))
+            if later.time(row[0]):
+                rows.append(row)
+                expected = expected or tuple(f"class {index}" for index in range(len(row[6] or ())))
     if not rows:
         if later.earlier:
             broken = f", and what is no record: {malformed[0]}" if malformed else ""
@@ -183,6 +179,11 @@ def read_captures(
     table["time"] = pd.to_datetime(table["time"], utc=True)
     table = table.sort_values("time", kind="stable", ignore_index=True)
     return Captures(table, files, tuple(malformed), expected or ())
+
+
+def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, with their numbers from 1."""
+    return ((number, line) for number, line in enumerate(content.splitlines(), start=1) if line.strip())
 
 
 class _Later:

@@ -126,7 +126,7 @@ def _unpacked(fetch: Fetch) -> Iterator[ForwardFile]:
         yield ForwardFile(pieces)
 
 
-def parse_options(arguments: Sequence[str] | None = None) -> Options:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m processing.prepare", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--source", required=True, help="a path, file://, http(s)://, s3://bucket/key, or cifar100"
@@ -159,7 +159,12 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         action="store_true",
         help=f"write {IMAGES} as well: the images alone, for a batch transform",
     )
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> Options:
+    """Raises `OptionError` and `UnknownClassError`."""
+    given = _parser().parse_args(arguments)
     width, height = _image_size(given.image_size)
     if given.pretrain and max(width, height) > LARGEST_PRETRAIN_SIDE:
         raise OptionError(
