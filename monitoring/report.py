@@ -12,7 +12,6 @@ import errno
 import json
 import math
 import os
-import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from monitoring.capture import Captures, Payload
 from monitoring.drift import Drift, compare
 from monitoring.figure import draw
 from monitoring.limits import Limits
+from processing.outputs import write_files
 
 # Images are decoded for their brightness; more of them than this would not make the histogram any clearer.
 LARGEST_SAMPLE = 2_000
@@ -124,9 +124,8 @@ def write_report(
         **_counts(captures, answered, threshold, baseline),
     )
     drawn = draw(answered, captures.classes, brightness, report, baseline)
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    _replace(picture, drawn)
-    _replace(picture.with_suffix(".json"), (json.dumps(asdict(report), indent=2) + "\n").encode())
+    numbers = (json.dumps(asdict(report), indent=2) + "\n").encode()
+    write_files(picture.parent, {picture.name: drawn, picture.with_suffix(".json").name: numbers})
     return report
 
 
@@ -184,16 +183,3 @@ def _luma(payload: Payload) -> float:
     """Not a number where the input is no image. Of a large one, the mean of fewer pixels is the same."""
     image = payload.image(_SIDE)
     return math.nan if image is None else float(np.asarray(image.convert("L")).mean())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Two reports at once have a temporary file each. Raises `OSError` with the path that was asked for."""
-    temporary = path.with_name(f".{secrets.token_hex(8)}.new")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        error.filename, error.filename2 = str(path), None
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)

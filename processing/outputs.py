@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -66,16 +67,20 @@ def staged(
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into a folder that may be there already, each by rename, in the order given."""
+    """Write files into a folder that may be there already: first all, then each by rename, in their order.
+
+    Two at once have temporary files of their own. Raises `OutputError`, and `OSError` with the file's path.
+    """
     _make_folders(folder)
-    temporary = {name: folder / f"{STAGING}{os.getpid()}-{name}" for name in files}
+    temporary = {name: folder / f"{STAGING}{secrets.token_hex(8)}" for name in files}
+    name = ""
     try:
         for name, content in files.items():
             temporary[name].write_bytes(content)
         for name, path in temporary.items():
             path.replace(folder / name)
     except OSError as error:
-        name_full(error, folder)
+        error.filename, error.filename2 = str(folder / name), None
         raise
     finally:
         for path in temporary.values():

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib.dates as mdates
 import numpy as np
@@ -287,16 +286,6 @@ def test_records_without_an_answer_are_no_answers(tmp_path):
     seen = captures((0.7, "bicycle", 1), (0.9, "bicycle", 1), (float("nan"), None, 1))
     report = write_report(seen, tmp_path / "a.png", threshold=0.8)
     assert (report.records, report.answers, report.under_threshold) == (3, 2, 1)
-
-
-def test_two_reports_at_once_leave_one_whole(tmp_path):
-    rows = [(0.9, "bicycle", number % 256) for number in range(50)]
-    with ThreadPoolExecutor(4) as pool:
-        for _ in range(3):
-            list(pool.map(lambda _: report._replace(tmp_path / "a.bin", b"x" * 1_000_000), range(40)))
-    write_report(captures(*rows), tmp_path / "a.png", threshold=0.8)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "a.json", "a.png"]
-    assert (tmp_path / "a.bin").stat().st_size == 1_000_000
 
 
 def test_shares_end_at_one():

@@ -657,7 +657,7 @@ def test_a_card_with_a_nan_leaves_an_evaluation_that_is_json(tmp_path, model, da
     assert result["hyperparameters"] == {"epochs": 3, "momentum": None}
 
 
-def test_a_disk_that_is_full_is_named_by_the_output_folder(tmp_path, model, data):
+def test_a_disk_that_is_full_is_named_by_the_file(tmp_path, model, data):
     command = [sys.executable, "-m", "processing.evaluate", "--model", model, "--data", data]
     completed = subprocess.run(
         [*command, "--output-dir", tmp_path / "out"],
@@ -667,5 +667,7 @@ def test_a_disk_that_is_full_is_named_by_the_output_folder(tmp_path, model, data
         text=True,
     )
     assert completed.returncode == 1
-    assert completed.stderr.splitlines()[-1] == f"error: {tmp_path / 'out'}: File too large"
+    assert (
+        completed.stderr.splitlines()[-1] == f"error: {tmp_path / 'out' / 'calibration.png'}: File too large"
+    )
     assert list((tmp_path / "out").iterdir()) == []

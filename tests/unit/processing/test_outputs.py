@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -273,3 +274,11 @@ def test_write_files_replaces_each(tmp_path):
     write_files(tmp_path / "a" / "b", {"x": b"1", "y": b"2"})
     write_files(tmp_path / "a" / "b", {"x": b"3"})
     assert content(tmp_path / "a" / "b") == {"x": "3", "y": "2"}
+
+
+def test_two_writers_at_once_leave_one_file_whole(tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: write_files(tmp_path, {"a.bin": bytes([n]) * 1_000_000}), range(120)))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+    content = (tmp_path / "a.bin").read_bytes()
+    assert content == content[:1] * 1_000_000
