@@ -127,9 +127,8 @@ def test_demo(tmp_path):
     ("number", "until", "data"),
     [
         (signal.SIGINT, "start the local AWS", "few"),
-        (signal.SIGINT, "TrainModel Executing", "synthetic"),
         (signal.SIGTERM, "PrepareData Executing", "few"),
-        (signal.SIGHUP, "TrainModel Executing", "few"),
+        (signal.SIGHUP, "TrainModel Executing", "synthetic"),
     ],
 )
 def test_interrupted_demo_leaves_nothing(tmp_path, few_images, number, until, data):

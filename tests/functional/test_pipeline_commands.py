@@ -28,17 +28,27 @@ def scones(local_aws, tmp_path):
     """Runs `scones` with names of this module's own, and returns what came of it."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pipeline.cli", *arguments]
-        variables = {**os.environ, "PYTHONPATH": str(ROOT), **NAMES, **environment}
-        return subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True)
+        return command(tmp_path, *arguments, **environment)
 
     return run
 
 
-def test_upsert_says_what_it_did(scones):
-    first = scones("pipeline", "upsert", "--json")
+def command(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "pipeline.cli", *arguments]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), **NAMES, **environment}
+    return subprocess.run(words, env=variables, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def upserted(local_aws, tmp_path_factory):
+    """What the first upsert says, which the others need."""
+    first = command(tmp_path_factory.mktemp("upsert"), "pipeline", "upsert", "--json")
     assert first.returncode == 0, first.stderr
-    done = json.loads(first.stdout)
+    return json.loads(first.stdout)
+
+
+def test_upsert_says_what_it_did(scones, upserted):
+    done = upserted
     assert done["change"] == "created"
     again = json.loads(scones("pipeline", "upsert", "--json").stdout)
     assert again == {"arn": done["arn"], "change": "unchanged", "uploaded": []}
@@ -46,8 +56,8 @@ def test_upsert_says_what_it_did(scones):
     assert json.loads(scones("pipeline", "list", "--json").stdout) == []
 
 
+@pytest.mark.usefixtures("upserted")
 def test_start_uploads_an_archive_that_is_a_file(scones, tmp_path):
-    assert scones("pipeline", "upsert").returncode == 0
     path = tmp_path / "mine.tar.gz"
     write_archive(path, seed=1, train_per_class=24, test_per_class=12)
     started = scones("pipeline", "start", "--data", str(path), "--json")
@@ -60,8 +70,8 @@ def test_start_uploads_an_archive_that_is_a_file(scones, tmp_path):
     assert scones("pipeline", "stop", arn).returncode == 0
 
 
+@pytest.mark.usefixtures("upserted")
 def test_logs_are_followed_to_the_end_of_a_step(scones, tmp_path):
-    assert scones("pipeline", "upsert").returncode == 0
     path = tmp_path / "page.tar.gz"
     path.write_text("<!DOCTYPE html>")
     assert scones("pipeline", "start", "--data", str(path)).returncode == 0
