@@ -278,10 +278,14 @@ def _finish(clients: Clients, settings: Settings, record: Record, on_status: OnS
     try:
         record.smoke_test = smoke.test(clients, settings, record.endpoint, record.package)
     except (smoke.SmokeTestError, *AWS_ERRORS) as error:
-        if record.previous_config:
-            _go_back(sagemaker, settings, record.endpoint, record.previous_config)
-            answer = _wait(sagemaker, settings, record, on_status, begin)
-        _fail(clients, settings, record, answer, str(sentence(error)))
+        reason = str(sentence(error))
+        try:
+            if record.previous_config:
+                _go_back(sagemaker, settings, record.endpoint, record.previous_config)
+                answer = _wait(sagemaker, settings, record, on_status, begin)
+        except AWS_ERRORS as refusal:
+            reason += f"; and then {sentence(refusal)}"
+        _fail(clients, settings, record, answer, reason)
     record.outcome = "InService"
     try:
         _complete(clients, settings, record, answer["EndpointArn"])
@@ -347,7 +351,7 @@ def _fail(
             deployer.remove(clients("sagemaker"), record.config)
         after = f"the endpoint {name} goes on with {record.previous_package}"
     else:
-        after = f"the endpoint {name} could not go back to its old model and is {status}, nothing was deleted"
+        after = f"the endpoint {name} did not go back to its old model and is {status}; nothing was deleted"
     raise DeployError(f"package {record.package} is not in service, {after}: {reason}", record)
 
 

@@ -199,7 +199,7 @@ def test_what_may_serve_is_not_deleted_where_the_way_back_failed(world, monkeypa
 
     monkeypatch.setattr(deployment, "_wait", failing)
     with pytest.raises(
-        DeployError, match=r"could not go back .* is UpdateRollbackFailed, nothing was"
+        DeployError, match=r"did not go back .* is UpdateRollbackFailed; nothing was"
     ) as refused:
         deployment.deploy(world.clients, settings, world.package("flip"))
     record = refused.value.record
@@ -209,6 +209,24 @@ def test_what_may_serve_is_not_deleted_where_the_way_back_failed(world, monkeypa
         True,
     )
     assert "2 of 2 images" in record.reason
+
+
+def test_a_way_back_that_is_refused_is_told_with_what_was_wrong(world, monkeypatch):
+    settings = world.of("refused")
+    made = deployment.deploy(world.clients, settings, world.package("served"))
+
+    def refused(*_arguments):
+        raise ClientError(
+            {"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "UpdateEndpoint"
+        )
+
+    monkeypatch.setattr(deployment, "_go_back", refused)
+    with pytest.raises(
+        DeployError, match=r"is InService; nothing .* 2 of 2 .*; and then .*slow down"
+    ) as told:
+        deployment.deploy(world.clients, settings, world.package("flip"))
+    assert told.value.record.outcome == "Failed"
+    assert {told.value.record.config, made.config} <= world.left()
 
 
 def test_what_serves_without_its_alarms_is_told(world, monkeypatch):
