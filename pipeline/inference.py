@@ -77,6 +77,10 @@ def classes(clients: Clients, settings: Settings) -> tuple[str, ...]:
         found = predictions.deployed_classes(clients("sagemaker"), stack["EndpointName"])
     except (KeyError, endpoints.NoEndpointError):  # deployed before it said so, or the endpoint is gone
         found = None
+    except ClientError as error:  # its package or model is gone; people must be able to review all the same
+        if error.response["Error"]["Code"] != "ValidationException":
+            raise
+        found = None
     return found or settings.classes
 
 

@@ -210,7 +210,7 @@ class Settings(BaseSettings):
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a class is named twice")
         algorithms.check(self)
-        if self.review_heartbeat_seconds >= self.review_timeout_seconds:
+        if self.review and self.review_heartbeat_seconds >= self.review_timeout_seconds:
             raise ValueError(
                 f"review_heartbeat_seconds ({self.review_heartbeat_seconds:,}) must be less than "
                 f"review_timeout_seconds ({self.review_timeout_seconds:,})"

@@ -82,11 +82,15 @@ def run(data: str, out: Path) -> dict[str, Any]:
 
 
 def _settings(data: str, out: Path) -> Settings:
-    """A person's own settings, in the demo's own local AWS. Drawn images need no more than a fast look."""
-    settings = settings_module.load(target="local", state_dir=out / STATE)
+    """A person's own settings, in the demo's own local AWS. Drawn images need no more than a fast look.
+
+    Not their environments: one without capture, or of few requests, leaves nothing to monitor.
+    """
+    own: dict[str, Any] = {"target": "local", "state_dir": out / STATE, "environment": "demo", "environments": {}}
+    settings = settings_module.load(**own)
     if data != archives.SYNTHETIC or "preset" in settings.model_fields_set:
         return settings
-    return settings_module.load(target="local", state_dir=out / STATE, preset="fast")
+    return settings_module.load(**own, preset="fast")
 
 
 def _workflow(demo: Demo, data: str) -> dict[str, Any]:

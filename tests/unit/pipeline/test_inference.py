@@ -1,6 +1,7 @@
 """The inference workflow's names from the settings, and which images it may read."""
 
 import pytest
+from botocore.exceptions import ClientError
 
 from pipeline import inference, settings
 from pipeline.inference import ImageError, NoWorkflowError
@@ -70,6 +71,17 @@ def test_classes_without_an_endpoint(clients, settings, now, outputs):
         clients.refuse(
             "sagemaker", "describe_endpoint", "ValidationException", 'Could not find endpoint "gone"'
         )
+    assert inference.classes(clients, settings) == settings.classes
+
+
+def test_classes_without_the_package(clients, settings, now, monkeypatch):
+    clients.expect("cloudformation", "describe_stacks", stack(now, {"EndpointName": "served"}))
+
+    def gone(*_):
+        details = {"Code": "ValidationException", "Message": "ModelPackage scones/1 does not exist."}
+        raise ClientError({"Error": details}, "DescribeModelPackage")
+
+    monkeypatch.setattr(inference.predictions, "deployed_classes", gone)
     assert inference.classes(clients, settings) == settings.classes
 
 

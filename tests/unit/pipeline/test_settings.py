@@ -216,4 +216,5 @@ def test_a_deployment_may_take_all_that_is_waited_for(traffic, seconds):
 
 def test_a_review_is_looked_at_before_its_time_is_over():
     with pytest.raises(SettingsError, match=r"review_heartbeat_seconds \(86,400\) must be less than"):
-        load(review_timeout_seconds=3600)
+        load(review=True, review_timeout_seconds=3600)
+    load(review_timeout_seconds=3600)  # nobody reviews
