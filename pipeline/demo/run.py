@@ -86,7 +86,12 @@ def _settings(data: str, out: Path) -> Settings:
 
     Not their environments: one without capture, or of few requests, leaves nothing to monitor.
     """
-    own: dict[str, Any] = {"target": "local", "state_dir": out / STATE, "environment": "demo", "environments": {}}
+    own: dict[str, Any] = {
+        "target": "local",
+        "state_dir": out / STATE,
+        "environment": "demo",
+        "environments": {},
+    }
     settings = settings_module.load(**own)
     if data != archives.SYNTHETIC or "preset" in settings.model_fields_set:
         return settings
