@@ -14,7 +14,6 @@ import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,49 +109,35 @@ def write_report(
     if answered.empty:
         raise ReportError("No captured record has an answer: the endpoint captures its input only.")
     brightness, undecodable = measure_brightness(captures.table)
+    validation = baseline.confidence if baseline else None
+    predicted = {name: int((answered["predicted"] == name).sum()) for name in captures.classes}
     drift: tuple[Drift, ...] = ()
     if baseline:
         confidence = answered["confidence"].to_numpy()
-        drift = compare(brightness, confidence, _predicted(captures), baseline, limits or Limits())
+        drift = compare(brightness, confidence, predicted, baseline, limits or Limits())
     report = Report(
         subject=subject,
+        records=len(captures.table),
+        answers=len(answered),
+        first=captures.table["time"].iloc[0].isoformat(),
+        last=captures.table["time"].iloc[-1].isoformat(),
+        threshold=threshold,
+        under_threshold=int((answered["confidence"] < threshold).sum()),
+        validation_under_threshold=None if validation is None else float((validation < threshold).mean()),
+        mean_confidence=round(float(answered["confidence"].mean()), 6),
+        predicted=predicted,
         mean_brightness=round(float(brightness.mean()), 3) if len(brightness) else None,
+        training_brightness=baseline.mean_brightness if baseline else None,
         undecodable_images=undecodable,
         drift=drift,
         drifted=tuple(each.feature for each in drift if each.verdict == "drift"),
+        malformed=tuple(map(str, captures.malformed)),
         picture=str(picture),
-        **_counts(captures, answered, threshold, baseline),
     )
     drawn = draw(answered, captures.classes, brightness, report, baseline)
     numbers = (json.dumps(asdict(report), indent=2) + "\n").encode()
     write_files(picture.parent, {picture.name: drawn, picture.with_suffix(".json").name: numbers})
     return report
-
-
-def _predicted(captures: Captures) -> dict[str, int]:
-    """How many answers each class has; a record without one has no class."""
-    return {name: int((captures.table["predicted"] == name).sum()) for name in captures.classes}
-
-
-def _counts(
-    captures: Captures, answered: pd.DataFrame, threshold: float, baseline: Baseline | None
-) -> dict[str, Any]:
-    """What a report says of the records and their answers."""
-    times, confidence = captures.table["time"], answered["confidence"]
-    validation = baseline.confidence if baseline else None
-    return {
-        "records": len(captures.table),
-        "answers": len(answered),
-        "first": times.iloc[0].isoformat(),
-        "last": times.iloc[-1].isoformat(),
-        "threshold": threshold,
-        "under_threshold": int((confidence < threshold).sum()),
-        "validation_under_threshold": None if validation is None else float((validation < threshold).mean()),
-        "mean_confidence": round(float(confidence.mean()), 6),
-        "predicted": _predicted(captures),
-        "training_brightness": baseline.mean_brightness if baseline else None,
-        "malformed": tuple(map(str, captures.malformed)),
-    }
 
 
 def check_target(picture: Path) -> None:

@@ -21,7 +21,7 @@ def plan(settings: Settings) -> ApprovalPlan:
         template=json.dumps(deployment.template(settings), separators=(",", ":")),
         name_prefix=settings.endpoint_name_prefix,
         model_package_group=settings.model_package_group,
-        key_arn=settings.hosting.kms_key or settings.kms_key_arn,
+        key_arn=settings.endpoint_key_arn,
         notification_email=settings.notification_email,
         log_retention_days=settings.log_retention_days,
         environment=settings.environment,

@@ -53,7 +53,7 @@ class Record:
 def template(settings: Settings) -> dict[str, Any]:
     """How endpoints of the environment are made: what `lambdas/deployer` takes, there and here."""
     hosting = settings.hosting
-    key = hosting.kms_key or settings.kms_key_arn
+    key = settings.endpoint_key_arn
     config: dict[str, Any] = {}
     variant: dict[str, Any] = {}
     if hosting.serverless:
@@ -127,7 +127,8 @@ def deploy(
         on_status: hears of each status, also when it is the one before.
 
     Raises:
-        DeployError: the package does not serve; `error.record` says what was done. What served before does.
+        DeployError: the package does not serve, or not with all that belongs to it; the message and
+            `error.record` say which, and what serves.
     """
     sagemaker, made_from = clients("sagemaker"), template(settings)
     current = (
@@ -179,10 +180,11 @@ def rollback(
             f"environment {settings.environment} has no endpoint: see `scones endpoint list`"
         )
     endpoint, live = current["EndpointName"], current["EndpointConfigName"]
+    serving = deployer.deployed_package(sagemaker, live)
     earlier = [each for each in endpoints.configs_of(sagemaker, settings, endpoint) if each != live]
     if not earlier:
         raise NoEndpointError(f"the endpoint {endpoint} has no earlier package to go back to")
-    target = earlier[0]
+    target = _of_another_package(sagemaker, earlier, serving) or earlier[0]
     package = deployer.deployed_package(sagemaker, target)
     if package is None:
         raise NoEndpointError(f"the package behind {target} is gone, so there is nothing to go back to")
@@ -193,7 +195,7 @@ def rollback(
         package=package,
         config=target,
         previous_config=live,
-        previous_package=deployer.deployed_package(sagemaker, live),
+        previous_package=serving,
         started=datetime.now(UTC),
         tags=deployer.tags_of(sagemaker, template(settings), package),
     )
@@ -293,7 +295,8 @@ def _finish(clients: Clients, settings: Settings, record: Record, on_status: OnS
         record.reason = sentence(error)
         raise DeployError(
             f"package {record.package} is in service at {record.endpoint}, but not all that belongs to it, "
-            f"tags, alarms and scaling: {record.reason}; deploy it once more when that is mended",
+            f"tags, alarms and scaling: {record.reason}; when that is mended, `scones endpoint deploy "
+            f"--environment {record.environment} --package {record.package}` does the rest",
             record,
         ) from None
     finally:
@@ -303,11 +306,11 @@ def _finish(clients: Clients, settings: Settings, record: Record, on_status: OnS
 def _complete(clients: Clients, settings: Settings, record: Record, arn: str) -> None:
     """What belongs to an endpoint that serves."""
     sagemaker = clients("sagemaker")
+    _prune(sagemaker, settings, record)  # first: a package that was left is not to be gone back to
     tags = [{"Key": key, "Value": value} for key, value in record.tags.items()]
     sagemaker.add_tags(ResourceArn=arn, Tags=tags)
     record.alarms = alarms.ensure(clients("cloudwatch"), settings.hosting, record.endpoint)
     record.scaling = autoscaling.ensure(clients("application-autoscaling"), settings.hosting, record.endpoint)
-    _prune(sagemaker, settings, record)
 
 
 def _serves(answer: dict[str, Any], config: str | None) -> bool:
@@ -342,22 +345,40 @@ def _fail(
     Where neither package is known to serve, all stays as it is, for a person to look at.
     """
     record.outcome, record.reason, record.ended = "Failed", reason, datetime.now(UTC)
-    name, status = record.endpoint, answer["EndpointStatus"]
-    if record.action == "create":
-        endpoints.delete_all(clients, settings, name)
-        after = f"the endpoint {name} was deleted"
-    elif _serves(answer, record.previous_config):
-        if record.action == "update":
-            deployer.remove(clients("sagemaker"), record.config)
-        after = f"the endpoint {name} goes on with {record.previous_package}"
-    else:
-        after = f"the endpoint {name} did not go back to its old model and is {status}; nothing was deleted"
+    try:
+        after = _put_away(clients, settings, record, answer)
+    except AWS_ERRORS as error:
+        after = f"and what was made for it could not be deleted ({sentence(error)})"
     raise DeployError(f"package {record.package} is not in service, {after}: {reason}", record)
 
 
+def _put_away(clients: Clients, settings: Settings, record: Record, answer: dict[str, Any]) -> str:
+    """What is there afterwards, for a person."""
+    name, status, config = record.endpoint, answer["EndpointStatus"], answer["EndpointConfigName"]
+    if record.action == "create":
+        endpoints.delete_all(clients, settings, name)
+        return f"the endpoint {name} was deleted"
+    if _serves(answer, record.previous_config):
+        if record.action == "update":
+            deployer.remove(clients("sagemaker"), record.config)
+        return f"the endpoint {name} goes on with {record.previous_package}"
+    if status == "InService" and config != record.config:
+        return f"the endpoint {name} serves {config}, which somebody else deployed; nothing was deleted"
+    return f"the endpoint {name} did not go back to its old model and is {status}; nothing was deleted"
+
+
 def _prune(sagemaker: Any, settings: Settings, record: Record) -> None:
-    """Keeps the config that serves and, unless it was just left by a rollback, the one before it."""
-    kept = {record.config} if record.action == "rollback" else {record.config, record.previous_config}
-    for config in endpoints.configs_of(sagemaker, settings, record.endpoint):
+    """Keeps the config that serves and what one may go back to; after a rollback, that is nothing."""
+    configs = endpoints.configs_of(sagemaker, settings, record.endpoint)
+    kept: set[str | None] = {record.config}
+    if record.action != "rollback":
+        kept |= {record.previous_config, _of_another_package(sagemaker, configs, record.package)}
+    for config in configs:
         if config not in kept:
             deployer.remove(sagemaker, config)
+
+
+def _of_another_package(sagemaker: Any, configs: list[str], package: str | None) -> str | None:
+    """The newest of the configs that serves another package: one may be deployed several times in a row."""
+    served = ((config, deployer.deployed_package(sagemaker, config)) for config in configs)
+    return next((config for config, other in served if other not in (None, package)), None)

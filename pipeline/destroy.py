@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lambdas.deployer import handler as deployer
-from pipeline import endpoints, foundation, objects, registry, runs
+from pipeline import clarify, endpoints, foundation, objects, registry, runs
+from pipeline.errors import is_missing
 from workflows import stacks
 from workflows.plan import STACK_TAG
 
@@ -86,13 +87,20 @@ def destroy(items: list[Item]) -> Iterator[Item]:
 
 
 def _endpoints(clients: Clients, settings: Settings) -> Iterator[Item]:
-    for endpoint in endpoints.endpoints(clients("sagemaker"), settings.endpoint_name_prefix):
+    sagemaker, prefix = clients("sagemaker"), clarify.prefix(settings)
+    found = endpoints.endpoints(sagemaker, settings.endpoint_name_prefix)
+    # Clarify makes an endpoint for as long as a job; a job that is ended by force leaves it there.
+    for endpoint in found + endpoints.endpoints(sagemaker, prefix, ours=_is_clarifys):
         yield Item(
             "endpoint",
             endpoint.name,
             partial(_remove_endpoint, clients, settings, endpoint.name),
             f"{endpoint.status}, with its config, model, scaling and alarms",
         )
+
+
+def _is_clarifys(name: str, prefix: str) -> bool:
+    return name.startswith(f"{prefix}-")
 
 
 def _remove_endpoint(clients: Clients, settings: Settings, name: str) -> None:
@@ -199,11 +207,11 @@ def _count(number: int, what: str) -> str:
 
 
 def _logs(clients: Clients, settings: Settings) -> Iterator[Item]:
-    prefix = f"/aws/sagemaker/Endpoints/{settings.endpoint_name_prefix}-"
-    for name in _log_groups(clients, prefix):
-        if not deployer.is_ours(name.rpartition("/")[2], settings.endpoint_name_prefix):
-            continue
-        yield Item("log group", name, partial(clients("logs").delete_log_group, logGroupName=name))
+    own, clarifys = settings.endpoint_name_prefix, clarify.prefix(settings)
+    for prefix, ours in ((own, deployer.is_ours), (clarifys, _is_clarifys)):
+        for name in _log_groups(clients, f"/aws/sagemaker/Endpoints/{prefix}-"):
+            if ours(name.rpartition("/")[2], prefix):
+                yield Item("log group", name, partial(clients("logs").delete_log_group, logGroupName=name))
 
 
 def _log_groups(clients: Clients, prefix: str) -> list[str]:
@@ -248,9 +256,7 @@ def _has(describe: Callable[..., Any], **name: str) -> bool:
     try:
         describe(**name)
     except ClientError as error:
-        details = error.response["Error"]
-        text = details.get("Message", "").lower()
-        if details["Code"] in runs.MISSING or "could not find" in text or "does not exist" in text:
+        if is_missing(error):
             return False
         raise
     return True

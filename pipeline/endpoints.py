@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from lambdas.deployer import handler as deployer
+from pipeline.errors import is_missing
 
 if TYPE_CHECKING:
     from pipeline.clients import Clients
@@ -50,13 +51,18 @@ def describe(sagemaker: Any, name: str) -> dict[str, Any]:
     try:
         return dict(sagemaker.describe_endpoint(EndpointName=name))
     except ClientError as error:
-        if _is_missing(error):
+        if is_missing(error):
             raise no_endpoint(name) from None
         raise
 
 
-def endpoints(sagemaker: Any, prefix: str, in_service: bool = False) -> list[Endpoint]:
-    """Those that were made with this very prefix, the newest first."""
+def endpoints(
+    sagemaker: Any,
+    prefix: str,
+    in_service: bool = False,
+    ours: Callable[[str, str], bool] = deployer.is_ours,
+) -> list[Endpoint]:
+    """Those that were made with this very prefix, the newest first; `ours` is told a name and the prefix."""
     extra = {"StatusEquals": "InService"} if in_service else {}
     pages = sagemaker.get_paginator("list_endpoints").paginate(
         NameContains=prefix, SortBy="CreationTime", SortOrder="Descending", **extra
@@ -70,7 +76,7 @@ def endpoints(sagemaker: Any, prefix: str, in_service: bool = False) -> list[End
         )
         for page in pages
         for endpoint in page["Endpoints"]
-        if deployer.is_ours(endpoint["EndpointName"], prefix)
+        if ours(endpoint["EndpointName"], prefix)
     ]
 
 
@@ -103,7 +109,7 @@ def delete(sagemaker: Any, name: str) -> list[str]:
         variants = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
         models = [variant["ModelName"] for variant in variants]
     except ClientError as error:
-        if not _is_missing(error):
+        if not is_missing(error):
             raise
     removed = _remove(sagemaker, name, models, config)
     if not removed:
@@ -159,19 +165,11 @@ def _remove(sagemaker: Any, name: str, models: list[str], config: str | None = N
         try:
             call()
         except ClientError as error:
-            if not _is_missing(error):
+            if not is_missing(error):
                 raise
         else:
             removed.append(what)
     return removed
-
-
-def _is_missing(error: ClientError) -> bool:
-    """SageMaker says so in a ValidationException's text, where other services have a code for it."""
-    details = error.response["Error"]
-    return details["Code"] in ("ResourceNotFound", "ResourceNotFoundException") or (
-        details["Code"] == "ValidationException" and "could not find" in details["Message"].lower()
-    )
 
 
 def no_endpoint(name: str) -> NoEndpointError:

@@ -17,6 +17,19 @@ ADVICE = {
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 
 
+def is_missing(error: BaseException) -> bool:
+    """Whether AWS says that what was asked about is not there.
+
+    SageMaker says so in a ValidationException's text, where other services have a code for it.
+    """
+    details = getattr(error, "response", {}).get("Error", {})
+    text = details.get("Message", "").lower()
+    return details.get("Code") in ("ResourceNotFound", "ResourceNotFoundException") or (
+        details.get("Code") == "ValidationException"
+        and ("could not find" in text or "does not exist" in text)
+    )
+
+
 def sentence(error: BaseException) -> str | None:
     """What to tell the person, or None if it is a fault of the program, whose traceback is wanted."""
     kind = type(error)

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+# No alias: a policy's resource is the key itself.
+KeyArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z\-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+$")]
 STARTING_SECONDS = 1_800
 LONGEST_DEPLOYMENT = 28_800  # SageMaker's
 
@@ -49,7 +51,7 @@ class Hosting(BaseModel):
     serverless_memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 2048
     serverless_concurrency: Annotated[int, Field(ge=1, le=200)] = 5
 
-    kms_key: str | None = None
+    kms_key: KeyArn | None = None
     capture_percent: Annotated[int, Field(ge=1, le=100)] = 100
 
     latency_alarm_ms: Annotated[int, Field(ge=1)] = 1_000

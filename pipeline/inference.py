@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline import endpoints, predictions, thresholds
+from pipeline.errors import is_missing
 from workflows import stacks
 from workflows.plan import WorkflowPlan
 
@@ -72,16 +73,18 @@ def workflow_plan(
 
 def classes(clients: Clients, settings: Settings) -> tuple[str, ...]:
     """In the order of the probabilities of the endpoint that the workflow asks; else the settings'."""
+    sagemaker = clients("sagemaker")
     stack = stacks.outputs(clients("cloudformation"), workflow_plan(settings).stack_name)
     try:
-        found = predictions.deployed_classes(clients("sagemaker"), stack["EndpointName"])
-    except (KeyError, endpoints.NoEndpointError):  # deployed before it said so, or the endpoint is gone
-        found = None
+        # A stack of an earlier version does not say which.
+        name = stack.get("EndpointName") or endpoints.newest(sagemaker, settings)
+        return predictions.deployed_classes(sagemaker, name) or settings.classes
+    except endpoints.NoEndpointError:
+        return settings.classes
     except ClientError as error:  # its package or model is gone; people must be able to review all the same
-        if error.response["Error"]["Code"] != "ValidationException":
+        if not is_missing(error):
             raise
-        found = None
-    return found or settings.classes
+        return settings.classes
 
 
 def image_keys(s3: Any, settings: Settings, images: Iterable[str]) -> list[str]:

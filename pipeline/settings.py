@@ -21,7 +21,7 @@ from pydantic_settings import (
 
 from monitoring.limits import Feature, Limits
 from pipeline import algorithms
-from pipeline.hosting import DEFAULTS, Hosting
+from pipeline.hosting import DEFAULTS, Hosting, KeyArn
 from pipeline.search import Tuning, switch
 from training.recipe import PRESETS, Recipe
 
@@ -114,9 +114,7 @@ class Settings(BaseSettings):
     training_role_arn: RoleArn = ""
     model_role_arn: RoleArn = ""
     customer_key: bool = False
-    kms_key_arn: Annotated[
-        str, StringConstraints(pattern=r"^arn:aws[a-z\-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+$")
-    ] = ""
+    kms_key_arn: KeyArn | Literal[""] = ""
     subnet_ids: Annotated[tuple[SubnetId, ...], NoDecode, BeforeValidator(_comma_separated)] = ()
     security_group_ids: Annotated[
         tuple[SecurityGroupId, ...], NoDecode, BeforeValidator(_comma_separated), Field(max_length=5)
@@ -232,6 +230,11 @@ class Settings(BaseSettings):
     def hosting(self) -> Hosting:
         """How the environment's endpoint is hosted."""
         return self.environments.get(self.environment) or DEFAULTS.get(self.environment) or Hosting()
+
+    @property
+    def endpoint_key_arn(self) -> str:
+        """Of the KMS key for the environment's endpoints and captures; empty for none."""
+        return self.hosting.kms_key or self.kms_key_arn
 
     @property
     def model_network(self) -> dict[str, Any]:

@@ -17,10 +17,6 @@ APPROVAL = "deployment.yaml"
 STACK_TAG = "scones:stack"
 
 
-def _tags(stack: str, environment: str) -> dict[str, str]:
-    return {STACK_TAG: stack, "scones:environment": environment}
-
-
 class Plan(Protocol):
     """A stack, and what its template refers to in S3: below `prefix` in `bucket`."""
 
@@ -31,10 +27,23 @@ class Plan(Protocol):
     def prefix(self) -> str: ...
 
     @property
+    def environment(self) -> str: ...
+
+    @property
+    def stack_name(self) -> str: ...
+
+    @property
     def stack(self) -> StackPlan: ...
 
     @property
     def assets(self) -> tuple[Asset, ...]: ...
+
+
+def _stack(plan: Plan, template: str, parameters: dict[str, str]) -> StackPlan:
+    """With the keys of the plan's assets for parameters, and its tags."""
+    keys = {asset.parameter: asset.key(plan.prefix) for asset in plan.assets}
+    tags = {STACK_TAG: plan.stack_name, "scones:environment": plan.environment}
+    return StackPlan(plan.stack_name, text(template), parameters | keys, tags)
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,10 @@ class FoundationPlan:
     github_repository: str = ""
     github_provider_arn: str = ""
     environment: str = "dev"
-    assets: tuple[Asset, ...] = ()
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        return ()
 
     @property
     def stack_name(self) -> str:
@@ -94,9 +106,7 @@ class FoundationPlan:
             "GitHubRepository": self.github_repository,
             "GitHubProviderArn": self.github_provider_arn,
         }
-        return StackPlan(
-            self.stack_name, text(FOUNDATION), parameters, _tags(self.stack_name, self.environment)
-        )
+        return _stack(self, FOUNDATION, parameters)
 
 
 @dataclass(frozen=True)
@@ -229,10 +239,7 @@ class WorkflowPlan:
             "NotificationEmail": self.notification_email,
             "LogRetentionDays": str(self.log_retention_days),
         }
-        parameters |= {asset.parameter: asset.key(self.prefix) for asset in self.assets}
-        return StackPlan(
-            self.stack_name, text(INFERENCE), parameters, _tags(self.stack_name, self.environment)
-        )
+        return _stack(self, INFERENCE, parameters)
 
     def function_arn(self, function: FunctionPlan) -> str:
         return self.arn("lambda", f"function:{function.name}")
@@ -285,7 +292,4 @@ class ApprovalPlan:
             "NotificationEmail": self.notification_email,
             "LogRetentionDays": str(self.log_retention_days),
         }
-        parameters |= {asset.parameter: asset.key(self.prefix) for asset in self.assets}
-        return StackPlan(
-            self.stack_name, text(APPROVAL), parameters, _tags(self.stack_name, self.environment)
-        )
+        return _stack(self, APPROVAL, parameters)

@@ -8,6 +8,7 @@ and opens the next one for the next epoch. RecordIO wraps each object in a recor
 from __future__ import annotations
 
 import errno
+import gzip
 import logging
 import os
 import random
@@ -26,6 +27,7 @@ from localaws.sagemaker.transfers import Location, TransferError
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.05
+_PIECE_BYTES = 1 << 20
 # https://mxnet.apache.org/versions/1.9.1/architecture/note_data_loading: magic, length, data, padding to 4.
 _MAGIC = 0xCED7230A
 
@@ -136,22 +138,29 @@ def _content(channel: PipeChannel, location: Location) -> Iterator[bytes]:
     return chunks
 
 
+class _Chunks:
+    """Chunks as the file that gzip reads from."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = filter(None, chunks)
+        self._rest = memoryview(b"")
+
+    def read(self, size: int) -> bytes:
+        self._rest = self._rest or memoryview(next(self._chunks, b""))
+        part, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(part)
+
+
 def _gunzipped(chunks: Iterator[bytes], location: Location) -> Iterator[bytes]:
     """The content of one gzip member or several. Raises TransferError."""
-    inflate = None
     try:
-        for each in chunks:
-            chunk = each
-            while chunk:
-                inflate = inflate or zlib.decompressobj(wbits=31)
-                yield inflate.decompress(chunk)
-                chunk = inflate.unused_data
-                if inflate.eof:
-                    inflate = None
-    except zlib.error as error:
+        with gzip.GzipFile(fileobj=_Chunks(chunks)) as file:  # type: ignore[call-overload]
+            while piece := file.read(_PIECE_BYTES):
+                yield piece
+    except EOFError as error:
+        raise TransferError(f"{location} ends within its compressed data") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
         raise TransferError(f"{location} is not gzip: {error}") from error
-    if inflate:
-        raise TransferError(f"{location} ends within its compressed data")
 
 
 def _write(descriptor: int, data: bytes, over: threading.Event) -> None:

@@ -229,6 +229,40 @@ def test_a_way_back_that_is_refused_is_told_with_what_was_wrong(world, monkeypat
     assert {told.value.record.config, made.config} <= world.left()
 
 
+def test_what_could_not_be_deleted_is_told_with_what_was_wrong(world, monkeypatch):
+    def refused(*_arguments):
+        raise ClientError({"Error": {"Code": "ExpiredToken", "Message": "sign in"}}, "DeleteEndpoint")
+
+    monkeypatch.setattr(deployment.endpoints, "delete_all", refused)
+    with pytest.raises(
+        DeployError, match=r"could not be deleted \(the AWS cred.* sign in again\): .*2 of 2"
+    ) as told:
+        deployment.deploy(world.clients, world.of("undeleted"), world.package("flip"))
+    assert told.value.record.outcome == "Failed"
+
+
+def test_somebody_elses_deployment_meanwhile_is_named(world, monkeypatch):
+    settings = world.of("crowded")
+    made = deployment.deploy(world.clients, settings, world.package("mine"))
+    waited = deployment._wait
+    monkeypatch.setattr(deployment, "_wait", lambda *a: waited(*a) | {"EndpointConfigName": "theirs"})
+    with pytest.raises(
+        DeployError, match=rf"{made.endpoint} serves theirs, which somebody else deployed; nothing"
+    ):
+        deployment.deploy(world.clients, settings, world.package("also-mine"))
+
+
+def test_the_way_back_stays_when_a_package_is_deployed_once_more(world):
+    settings = world.of("twice")
+    first, second = world.package("earlier"), world.package("later")
+    for package in (first, second, second):
+        made = deployment.deploy(world.clients, settings, package)
+    back = deployment.rollback(world.clients, settings)
+    assert (back.package, back.endpoint) == (first.arn, made.endpoint)
+    with pytest.raises(NoEndpointError, match="no earlier package"):  # not forward to what was left
+        deployment.rollback(world.clients, settings)
+
+
 def test_what_serves_without_its_alarms_is_told(world, monkeypatch):
     refusal = {"Error": {"Code": "AccessDenied", "Message": "not you"}}
 
@@ -238,7 +272,7 @@ def test_what_serves_without_its_alarms_is_told(world, monkeypatch):
     monkeypatch.setattr(deployment.alarms, "ensure", refused)
     package = world.package("unwatched")
     with pytest.raises(
-        DeployError, match=r"is in service at .* refused PutMetricAlarm: not you; deploy"
+        DeployError, match=r"is in service at .* refused PutMetricAlarm: not you; when"
     ) as told:
         deployment.deploy(world.clients, world.of("unwatched"), package)
     record = told.value.record

@@ -75,7 +75,8 @@ def test_endpoints_that_come_and_go_take_no_order_and_are_gone_in_the_end(client
     made, prefix = Endpoints(client), f"way-{uuid.uuid4().hex[:8]}"
     config, names = made.config(made.model()), [deployer.unique_name(prefix) for _ in range(2)]
     leaves, comes = names
-    for name in [*names, foreign := deployer.unique_name(f"{prefix}-eu")]:
+    foreign, clarifys = deployer.unique_name(f"{prefix}-eu"), f"{prefix}-clarify-1795-left"
+    for name in (*names, foreign, clarifys):
         made.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
         if name == leaves:
             made.wait(name, "InService")
@@ -86,6 +87,7 @@ def test_endpoints_that_come_and_go_take_no_order_and_are_gone_in_the_end(client
     done = CliRunner().invoke(app, ["destroy", "--yes"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert f"removed endpoint {comes}" in done.stdout
+    assert f"removed endpoint {clarifys}" in done.stdout
     left = made.sagemaker.list_endpoints(NameContains=prefix)["Endpoints"]
     assert [endpoint["EndpointName"] for endpoint in left] == [foreign]
 

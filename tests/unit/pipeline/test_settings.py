@@ -201,6 +201,7 @@ def test_an_image_of_no_repository_name_is_an_error(name):
             {"schedule": [{"at": "cron(0 8 * * ? *)", "min_instances": 6, "max_instances": 3}]},
             "less than min_inst",
         ),
+        ({"kms_key": "alias/mine"}, "kms_key"),
     ],
 )
 def test_what_aws_would_refuse_of_an_environment(hosting, says):
