@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -21,7 +21,7 @@ from pydantic_settings import (
 
 from monitoring.limits import Feature, Limits
 from pipeline import algorithms
-from pipeline.hosting import DEFAULTS, Hosting, KeyArn
+from pipeline.hosting import DEFAULTS, Hosting, KeyArn, ScheduledCapacity
 from pipeline.search import Tuning, switch
 from training.recipe import PRESETS, Recipe
 
@@ -43,6 +43,13 @@ ROLES = {
 # What training and monitoring do by default is written down once, with them.
 RECIPE = Recipe()
 LIMITS = Limits()
+
+# Settings that are tables themselves, by their keys.
+TABLES: dict[str, type[BaseModel]] = {
+    "environments": Hosting,
+    "schedule": ScheduledCapacity,
+    "tuning": Tuning,
+}
 
 # Variables of other parts, which are no settings of the workflow.
 OTHER_VARIABLES = {
@@ -337,15 +344,18 @@ def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:
     message = re.sub(r"^Value error, ", "", first["msg"])
     if not first["loc"]:
         return message
-    key = str(first["loc"][0])
-    variable = PREFIX + key.upper()
-    if key in given:
-        where = f"--{key.replace('_', '-')}"
+    keys = [str(part) for part in first["loc"]]
+    path, within = ".".join(keys), ".".join(keys[1:])  # environments.prod.kms_key, prod.kms_key
+    variable = PREFIX + keys[0].upper()
+    if keys[0] in given:
+        where = f"--{keys[0].replace('_', '-')}"
     elif os.environ.get(variable):
         where = variable
     else:
-        where = f"{key} in {config_file(os.environ)}"
+        where, within = f"{path} in {config_file(os.environ)}", ""
+    where = f"{within} in {where}" if within else where
     if first["type"] == "extra_forbidden":
-        return f"{where} is no setting; {_known(key, Settings.model_fields)}"
+        table = next((TABLES[part] for part in reversed(keys[:-1]) if part in TABLES), Settings)
+        return f"{where} is no setting; {_known(keys[-1], table.model_fields)}"
     message = message[:1].lower() + message[1:]
     return f"{where}: {message} (it is {first['input']!r})"

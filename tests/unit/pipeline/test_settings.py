@@ -111,6 +111,29 @@ def test_unknown_key_in_file_is_named(tmp_path):
         load()
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[environments.prod]\nkms_kye = "x"', r"^environments\.prod\.kms_kye in .*did you mean kms_key\?$"),
+        (
+            '[[environments.prod.schedule]]\nat = "cron(a)"\nmin_instance = 2\nmax_instances = 2',
+            r"^environments\.prod\.schedule\.0\.min_instances in scones\.toml: field required",
+        ),
+        ("[tuning]\nmax_job = 3", r"^tuning\.max_job in scones\.toml is no .*did you mean max_jobs\?$"),
+    ],
+)
+def test_a_key_of_a_table_is_named_whole(tmp_path, text, said):
+    write(tmp_path, text)
+    with pytest.raises(SettingsError, match=said):
+        load()
+
+
+def test_a_key_within_a_variable_is_named_with_it(monkeypatch):
+    monkeypatch.setenv("SCONES_ENVIRONMENTS", '{"prod": {"traffic": "fast"}}')
+    with pytest.raises(SettingsError, match=r"^prod\.traffic in SCONES_ENVIRONMENTS: "):
+        load()
+
+
 def test_broken_file_is_named(tmp_path):
     write(tmp_path, "epochs = ")
     with pytest.raises(SettingsError, match=r"^scones\.toml is not TOML: "):
@@ -201,7 +224,7 @@ def test_an_image_of_no_repository_name_is_an_error(name):
             {"schedule": [{"at": "cron(0 8 * * ? *)", "min_instances": 6, "max_instances": 3}]},
             "less than min_inst",
         ),
-        ({"kms_key": "alias/mine"}, "kms_key"),
+        ({"kms_key": "alias/mine"}, "kms_key in --environments"),
     ],
 )
 def test_what_aws_would_refuse_of_an_environment(hosting, says):
