@@ -344,7 +344,9 @@ def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:
     message = re.sub(r"^Value error, ", "", first["msg"])
     if not first["loc"]:
         return message
-    keys = [str(part) for part in first["loc"]]
+    # Of a list of plain values the value is shown, which says more than its place.
+    loc = first["loc"][:-1] if isinstance(first["loc"][-1], int) else first["loc"]
+    keys = [str(part) for part in loc]
     path, within = ".".join(keys), ".".join(keys[1:])  # environments.prod.kms_key, prod.kms_key
     variable = PREFIX + keys[0].upper()
     if keys[0] in given:
