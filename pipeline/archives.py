@@ -1,11 +1,16 @@
-"""The archive of an execution: drawn, brought by a person, or fetched by the job itself."""
+"""The data of an execution: drawn, brought by a person, or fetched by the job itself."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import os
 import re
+import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +18,7 @@ if TYPE_CHECKING:
 
 SYNTHETIC = "synthetic"
 SEED = 0
+SHOWN = 20  # folders in a message
 
 
 class ArchiveError(Exception):
@@ -24,7 +30,7 @@ class Archive:
     """The data of a run.
 
     Attributes:
-        kind: synthetic, file or remote.
+        kind: synthetic, file, folder or remote.
         source: what PrepareData is given: an S3 URI, a URL, or `cifar100`.
     """
 
@@ -33,7 +39,7 @@ class Archive:
 
 
 def kind_of(data: str) -> str:
-    """synthetic, file or remote.
+    """synthetic, file, folder or remote.
 
     Raises:
         ArchiveError: it is none of them.
@@ -44,20 +50,31 @@ def kind_of(data: str) -> str:
         return "remote"
     if Path(data).is_file():
         return "file"
-    what = "a folder" if Path(data).is_dir() else "no file"
-    raise ArchiveError(f"{data} is {what}; data is {SYNTHETIC}, cifar100, a URL or a path to an archive")
+    if Path(data).is_dir():
+        return "folder"
+    raise ArchiveError(
+        f"{data} is no file; data is {SYNTHETIC}, cifar100, a URL, or a path of an archive or of a folder of "
+        "images"
+    )
 
 
 def provide(s3: Any, settings: Settings, data: str, folder: Path) -> Archive:
     """Uploads what is on this machine under its digest; what is not, the job fetches as it would on AWS.
 
     Args:
-        data: `synthetic`, `cifar100`, a URL (`http(s)://`, `s3://`), or a path.
+        data: `synthetic`, `cifar100`, a URL (`http(s)://`, `s3://`), or a path of an archive, or of a folder
+            with a folder of images a class.
         folder: where a drawn archive is written.
+
+    Raises:
+        ArchiveError: a folder lacks one of the classes, or holds more than is read.
     """
     kind = kind_of(data)
     if kind == "remote":
         return Archive(kind, data)
+    if kind == "folder":
+        with TemporaryDirectory(prefix="scones-images-") as packed:
+            return Archive(kind, upload(s3, settings, pack(Path(data), settings.classes, Path(packed))))
     path = draw(settings, folder) if kind == SYNTHETIC else Path(data)
     return Archive(kind, upload(s3, settings, path))
 
@@ -70,6 +87,60 @@ def draw(settings: Settings, folder: Path) -> Path:
     path = folder / "synthetic-cifar-100-python.tar.gz"
     write_archive(path, seed=SEED, classes=settings.classes)
     return path
+
+
+def pack(images: Path, classes: Sequence[str], folder: Path) -> Path:
+    """Packs the classes' images, the same bytes each time, so that their digest is the images' own.
+
+    Raises:
+        ArchiveError: `images` lacks one of the classes, or holds more than is read.
+    """
+    from pipeline import progress
+    from processing.pack import MEMBER_TIME
+
+    found = _images(images, classes)
+    path = folder / "images.tar.gz"
+    with (
+        path.open("wb") as file,
+        # Images are packed already: the least of effort finds what there is to find.
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=1) as stream,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        progress.counting("packing", "images", len(found)) as packed,
+    ):
+        for done, name in enumerate(found, start=1):
+            member = tarfile.TarInfo(str(name))
+            member.mtime = MEMBER_TIME
+            with (images / name).open("rb") as image:
+                member.size = os.fstat(image.fileno()).st_size
+                archive.addfile(member, image)
+            packed(done)
+    return path
+
+
+def _images(folder: Path, classes: Sequence[str]) -> list[PurePosixPath]:
+    """Of the classes, in the order of their names: `bicycle/1.jpg` and `train/bicycle/1.jpg`."""
+    from processing.image_folders import is_image, place
+    from processing.stream import MAX_ARCHIVE_BYTES
+
+    # No deeper: a slip such as `--data ~` is to be told soon.
+    files = (path for depth in ("*/*", "*/*/*") for path in folder.glob(depth) if path.is_file())
+    paths = (PurePosixPath(path.relative_to(folder)) for path in files)
+    by_path = {path: where.class_name for path in paths if is_image(path) and (where := place(path))}
+    missing = [name for name in classes if name not in by_path.values()]
+    if missing:
+        there = sorted(set(by_path.values())) or ["none with .png, .jpg or .jpeg files"]
+        more = f" and {len(there) - SHOWN} more" if len(there) > SHOWN else ""
+        raise ArchiveError(
+            f"{folder} has no folder of images named {missing[0]}; there are {', '.join(there[:SHOWN])}{more}"
+        )
+    found = [path for path, name in by_path.items() if name in classes]
+    size = sum((folder / path).stat().st_size for path in found)
+    if size > MAX_ARCHIVE_BYTES:
+        raise ArchiveError(
+            f"{folder} holds {size / 2**30:.1f} GiB of images, and {MAX_ARCHIVE_BYTES >> 30} GiB at most are "
+            "read: make them smaller first, the network sees few pixels of each"
+        )
+    return sorted(found)
 
 
 def upload(s3: Any, settings: Settings, path: Path) -> str:

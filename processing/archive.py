@@ -8,7 +8,7 @@ https://www.cs.toronto.edu/~kriz/cifar.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import PurePosixPath
@@ -31,7 +31,11 @@ MAX_FILE_NAME = 1000
 
 
 class ArchiveContentError(UnreadableError):
-    """The archive is readable, and not one of CIFAR-100's: the message names the member."""
+    """The archive is readable, and a member is not what it should be: the message names it."""
+
+
+class OtherArchiveError(ArchiveContentError):
+    """The archive is readable, and none of its members is one of CIFAR-100's."""
 
 
 @dataclass(frozen=True)
@@ -69,26 +73,48 @@ class Records:
 Take = Callable[[Records], None]
 
 
-def read_records(file: ForwardFile, archive: str, wanted: Collection[int], take: Take) -> None:
+def read_records(
+    file: ForwardFile,
+    archive: str,
+    wanted: Iterable[int],
+    take: Take,
+    other: Callable[[Member], bool] = lambda _member: False,
+) -> None:
     """Hands over the records of both splits whose fine label is in `wanted`, while the rest streams by.
 
-    `archive` is its name for messages. Raises `ArchiveContentError`, `tar_stream.TarError`,
-    `plain_pickle.PickleContentError` or `stream.CompressedDataError`.
+    `archive` is its name for messages. `wanted` is looked at when the first of CIFAR-100's members is there.
+    Members that are none go to `other`, which says whether it has taken them; then there may be no others.
+    Raises `ArchiveContentError`, `tar_stream.TarError`, `plain_pickle.PickleContentError` or
+    `stream.CompressedDataError`.
     """
     chosen = np.zeros(256, bool)
-    chosen[list(wanted)] = True
     seen: set[str] = set()
+    taken_by_other = ""
     for member in members(file, archive):
         base = PurePosixPath(member.name).name
         read = _READERS.get(base)
         if read is None:
+            if other(member):
+                taken_by_other = member.name
+                _check_alone(archive, seen, taken_by_other)
             continue
         if base in seen:
             raise ArchiveContentError(f'{archive} holds "{base}" twice, the second as {member.name}')
         seen.add(base)
+        _check_alone(archive, seen, taken_by_other)
+        if len(seen) == 1:
+            chosen[list(wanted)] = True
         read(member, chosen, take)
     file.drain()
-    _check_complete(archive, seen)
+    if not taken_by_other:
+        _check_complete(archive, seen)
+
+
+def _check_alone(archive: str, seen: set[str], taken_by_other: str) -> None:
+    if seen and taken_by_other:
+        raise ArchiveContentError(
+            f'{archive} holds CIFAR-100\'s "{min(seen)}" and {taken_by_other}: one of both'
+        )
 
 
 def _check_complete(archive: str, seen: set[str]) -> None:
@@ -100,7 +126,7 @@ def _check_complete(archive: str, seen: set[str]) -> None:
     if seen >= {"train", "train.bin"}:
         raise ArchiveContentError(f"{archive} holds both versions of the data")
     if not seen & {"train", "train.bin"}:
-        raise ArchiveContentError(
+        raise OtherArchiveError(
             f'{archive} is not a CIFAR-100 archive: it holds neither "train" and "test" '
             'nor "train.bin" and "test.bin"'
         )

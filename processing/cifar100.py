@@ -75,15 +75,26 @@ def parse_classes(text: str) -> tuple[str, ...]:
     """
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
-        if name not in FINE_LABEL_NAMES:
-            raise UnknownClassError(f'CIFAR-100 has no class "{name}"{_hint(name)}')
+        fine_label(name)
     if len(set(names)) != len(names):
         raise UnknownClassError(f'a class is named twice in "{text}"')
     return names
 
 
+def fine_label(name: str) -> int:
+    """0..99. Raises `UnknownClassError` with the nearest names."""
+    if name not in FINE_LABEL_NAMES:
+        raise UnknownClassError(f'CIFAR-100 has no class "{name}"{_hint(name)}')
+    return FINE_LABEL_NAMES.index(name)
+
+
+def plain_name(text: str) -> str:
+    """`Pickup Truck` as class names are written: `pickup_truck`."""
+    return text.lower().replace(" ", "_").replace("-", "_")
+
+
 def _hint(name: str) -> str:
-    plain = name.lower().replace(" ", "_").replace("-", "_")
+    plain = plain_name(name)
     near = difflib.get_close_matches(plain, FINE_LABEL_NAMES, n=3)
     near += [known for known in FINE_LABEL_NAMES if plain and plain in known.split("_") and known not in near]
     if near:

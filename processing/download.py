@@ -75,7 +75,7 @@ def read_through_cuts(
 def check_size(name: str, size: int) -> None:
     """Refuse an archive of that many bytes: a body without an end would fill the disk that it is kept on."""
     if size > MAX_ARCHIVE_BYTES:
-        raise TooLargeError(f"{name} has more than {MAX_ARCHIVE_BYTES >> 30} GiB: not a CIFAR-100 archive")
+        raise TooLargeError(f"{name} has more than {MAX_ARCHIVE_BYTES >> 30} GiB, which is not read")
 
 
 def _check_same(

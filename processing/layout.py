@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from processing.cifar100 import CHANNEL_OF_SPLIT, FINE_LABEL_NAMES
@@ -27,12 +28,17 @@ _CHANNELS = tuple(CHANNEL_OF_SPLIT.values())
 PARTS = (*_CHANNELS, *(f"{channel}{RECORDIO}" for channel in _CHANNELS), PRETRAIN, IMAGES, STATISTICS)
 
 
-def is_ours(folder: Path) -> bool:
-    """Whether the folder holds what an earlier run wrote there, and nothing else."""
-    return may_be_ours(folder) and _fixed_names(folder.name) <= {path.name for path in folder.iterdir()}
+def is_ours(folder: Path, classes: Collection[str] = ()) -> bool:
+    """Whether the folder holds what an earlier run wrote there, and nothing else.
+
+    `classes` are those of this run, where they are none of CIFAR-100's: no other folder's are known.
+    """
+    return may_be_ours(folder, classes) and _fixed_names(folder.name) <= {
+        path.name for path in folder.iterdir()
+    }
 
 
-def may_be_ours(folder: Path) -> bool:
+def may_be_ours(folder: Path, classes: Collection[str] = ()) -> bool:
     """Whether nothing is in the folder but what a run writes there, as far as it may have come."""
     fixed = _fixed_names(folder.name)
     has_images = folder.name in (*_CHANNELS, IMAGES)
@@ -41,7 +47,7 @@ def may_be_ours(folder: Path) -> bool:
             name = entry.name.removeprefix(STAGING)  # so it is called while it is being published
             if not entry.is_file(follow_symlinks=False):
                 return False
-            if name not in fixed and not (has_images and is_image(name)):
+            if name not in fixed and not (has_images and is_image(name, classes)):
                 return False
     return folder.name in PARTS
 
@@ -57,8 +63,8 @@ def _fixed_names(part: str) -> set[str]:
     return {f"{part}.lst", MANIFEST} if part in _CHANNELS else set()
 
 
-def is_image(name: str) -> bool:
+def is_image(name: str, classes: Collection[str] = ()) -> bool:
     """Whether a channel names its images so: `bicycle_00002.png`."""
     class_name, _, number = name.removesuffix(".png").rpartition("_")
     plain = number.isascii() and number.isdigit() and len(number) >= 5
-    return name.endswith(".png") and class_name in FINE_LABEL_NAMES and plain
+    return name.endswith(".png") and plain and (class_name in FINE_LABEL_NAMES or class_name in classes)

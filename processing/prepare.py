@@ -1,8 +1,9 @@
-"""PrepareData: a CIFAR-100 archive becomes two folders of images with their labels, and statistics of both.
+"""PrepareData: an archive becomes two folders of images with their labels, and statistics of both.
 
     python -m processing.prepare --source cifar100 --classes bicycle,motorcycle --output-dir out
 
-The archive is read once, as a stream: download, checksums, gunzip and filter run side by side.
+The archive is CIFAR-100, or holds one's own images, a folder a class. It is read once, as a stream:
+download, checksums, gunzip and filter run side by side.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ UNPACKED_AHEAD = 96
 # How long a thread keeps Python's lock from others. With the default 5 ms, what a chunk takes to unpack, the
 # unpacking waited for a third of its time, and the whole took a sixth longer. 0.5 ms did not help.
 SWITCH_SECONDS = 0.00002
+_CLASS_NAME = re.compile("[a-z0-9_]{1,64}")  # it becomes a file's name
 
 
 class OptionError(JobError):
@@ -98,8 +101,9 @@ def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
     parts = _parts(options)
     # Those of an earlier run with other options go: their labels may be others.
     stale = [part for part in PARTS if part not in parts]
+    ours, begun = (partial(one, classes=options.classes) for one in (is_ours, may_be_ours))
     with (
-        staged(options.output_dir, parts, is_ours, stale, may_be_ours) as folder,
+        staged(options.output_dir, parts, ours, stale, begun) as folder,
         _unpacked(fetch) as file,
     ):
         from processing.selection import write_selection  # numpy and Pillow are loaded beside the unpacking
@@ -172,7 +176,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         )
     return Options(
         source=given.source,
-        classes=parse_classes(given.classes),
+        classes=_classes(given.classes, given.source),
         output_dir=given.output_dir,
         image_size=(width, height),
         md5=_md5(given.md5),
@@ -183,6 +187,19 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         validation_images=given.validation_images,
         share=this_instance(),
     )
+
+
+def _classes(text: str, source: str) -> tuple[str, ...]:
+    """Those of CIFAR-100 where it is known to be that; else the archive will tell."""
+    if source == "cifar100":
+        return parse_classes(text)
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if not _CLASS_NAME.fullmatch(name):
+            raise OptionError(f'no class "{name}" can be: a name is of lower-case letters, digits and _')
+    if len(set(names)) != len(names):
+        raise OptionError(f'a class is named twice in "{text}"')
+    return names
 
 
 def _cache_dir(text: str | None, source: str) -> Path | None:

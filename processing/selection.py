@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,12 @@ import numpy as np
 from PIL import Image
 
 from processing import images
-from processing.archive import Records, read_records
+from processing.archive import OtherArchiveError, Records, read_records
 from processing.channels import ChannelWriter
-from processing.cifar100 import CHANNEL_OF_SPLIT, FINE_LABEL_NAMES
+from processing.cifar100 import CHANNEL_OF_SPLIT, FINE_LABEL_NAMES, fine_label
 from processing.contact_sheet import sheet_png
 from processing.fetch import Fetch
+from processing.image_folders import ImageFolders
 from processing.job import JobError
 from processing.layout import FIGURES, IMAGES, PRETRAIN, RECORDIO, SAMPLES, STATISTICS
 from processing.others import OtherClasses
@@ -45,10 +47,16 @@ def write_selection(file: ForwardFile, fetch: Fetch, options: Options, folder: P
     """
     Image.preinit()  # Pillow's file formats, which the sheet's `save` would import when all else is done
     writers = _writers(options, folder)
-    labels = _label_of_fine(options.classes)
+    labels = np.full(len(FINE_LABEL_NAMES), -1, np.int64)  # of each fine label, -1 where it was not chosen
     others = OtherClasses()
+    own = ImageFolders(fetch.name, options.classes, options.image_size, writers)
     width, height = options.image_size
     at_once = max(1, PIXELS_AT_ONCE // (width * height))
+
+    def wanted() -> Iterator[int]:
+        for label, name in enumerate(options.classes):
+            labels[fine_label(name)] = label
+        yield from range(len(labels)) if options.pretrain else np.flatnonzero(labels >= 0).tolist()
 
     def take(read: Records) -> None:
         chosen = labels[read.labels] >= 0
@@ -60,8 +68,13 @@ def write_selection(file: ForwardFile, fetch: Fetch, options: Options, folder: P
             rest = read.where(~chosen)
             others.add(rest.labels, _resized(rest, options))
 
-    classes: Sequence[str] = FINE_LABEL_NAMES if options.pretrain else options.classes
-    read_records(file, fetch.name, [FINE_LABEL_NAMES.index(name) for name in classes], take)
+    try:
+        read_records(file, fetch.name, wanted(), take, own.offer)
+    except OtherArchiveError as error:
+        raise OtherArchiveError(f"{error}, nor images in {own.asked_for}") from None
+    if own.any:
+        for sentence in own.finish():
+            print(sentence, file=sys.stderr)
     for split, writer in writers.items():
         _check_every_class(fetch.name, split, writer)
         writer.finish()
@@ -89,14 +102,6 @@ def _writers(options: Options, folder: Path) -> dict[str, ChannelWriter]:
         records = folder / f"{channel}{RECORDIO}" / f"{channel}.rec" if whole else None
         writers[split] = ChannelWriter(folder / channel, channel, options.classes, options.share, records)
     return writers
-
-
-def _label_of_fine(classes: Sequence[str]) -> np.ndarray:
-    """Fine label → position in `classes`; int64 [100], -1 where the class was not chosen."""
-    labels = np.full(len(FINE_LABEL_NAMES), -1, np.int64)
-    for label, name in enumerate(classes):
-        labels[FINE_LABEL_NAMES.index(name)] = label
-    return labels
 
 
 def _check_every_class(archive: str, split: str, writer: ChannelWriter) -> None:

@@ -17,7 +17,7 @@ from processing.job import UnreadableError
 from processing.stream import ForwardFile
 
 BLOCK = 512
-MAX_MEMBERS = 1000
+MAX_MEMBERS = 200_000
 MAX_MEMBER_BYTES = 512 << 20
 MAX_HEADER_BYTES = 1 << 20
 _END = bytes(BLOCK)

@@ -69,7 +69,8 @@ def start(
         str | None,
         typer.Option(
             metavar="ARCHIVE",
-            help="cifar100, a URL, a file, which is uploaded, or synthetic for drawn images.",
+            help="cifar100, a URL, synthetic for drawn images, or a file or a folder of images by class, "
+            "which is uploaded.",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="A display name for the execution.")] = None,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from PIL import Image
 
 from processing.synthetic import write_archive
 
@@ -72,12 +73,15 @@ def test_start_uploads_an_archive_that_is_a_file(scones, tmp_path):
 
 @pytest.mark.usefixtures("upserted")
 def test_logs_are_followed_to_the_end_of_a_step(scones, tmp_path):
-    path = tmp_path / "page.tar.gz"
-    path.write_text("<!DOCTYPE html>")
-    assert scones("pipeline", "start", "--data", str(path)).returncode == 0
+    """A folder of one's own images, one of which is none."""
+    for name in ("bicycle/1.jpg", "motorcycle/1.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True)
+        Image.new("RGB", (40, 30), {"b": "red", "m": "blue"}[name[0]]).save(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "motorcycle" / "2.jpg").write_text("<!DOCTYPE html>")
+    assert scones("pipeline", "start", "--data", "photos").returncode == 0
     followed = scones("pipeline", "logs", "--step", "PrepareData", "--follow")
     assert followed.returncode == 0, followed.stderr
-    assert "page.tar.gz is not a gzip file" in followed.stdout
+    assert "motorcycle/2.jpg is no readable PNG or JPEG image" in followed.stdout
     failed = scones("pipeline", "watch")
     assert failed.returncode == 1
     assert "`scones pipeline logs` shows more" in " ".join(failed.stderr.split())
@@ -90,7 +94,7 @@ def test_logs_are_followed_to_the_end_of_a_step(scones, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--data", "nowhere"], 1, "error: nowhere is no file; data is synthetic, cifar100, a URL or a path"),
+        (["--data", "nowhere"], 1, "error: nowhere is no file; data is synthetic, cifar100, a URL, "),
         (["--data", "synthetic", "--set", "DataSource=cifar100"], 2, "give one of them"),
     ],
 )

@@ -1,6 +1,9 @@
 """What an execution takes for data."""
 
+import gzip
 import hashlib
+import io
+import tarfile
 
 import pytest
 
@@ -34,6 +37,62 @@ def test_file_goes_to_s3_under_its_digest(settings, tmp_path):
     assert archive.source.endswith(".tar.gz")
     assert " " not in archive.source
     assert len(archive.source) <= 256
+
+
+def names(content: bytes) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(content))) as archive:
+        return archive.getnames()
+
+
+def photographs(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return folder
+
+
+VEHICLES = ("bicycle/2.jpg", "bicycle/1.PNG", "Motorcycle/ü 1.jpeg")
+
+
+def test_a_folder_goes_to_s3_packed_the_same_each_time(settings, tmp_path):
+    beside = ("boat/1.jpg", "bicycle/._1.jpg", "bicycle/notes.txt", "loose.jpg", "a/b/c/bicycle/1.jpg")
+    folder = photographs(tmp_path / "photos", *VEHICLES, *beside)
+    bucket = Bucket()
+    first = archives.provide(bucket, settings, str(folder), tmp_path)
+    (folder / "bicycle" / "1.PNG").touch()
+    assert archives.provide(bucket, settings, str(folder), tmp_path) == first
+    (content,) = bucket.objects.values()
+    assert first.kind == "folder"
+    assert names(content) == sorted(VEHICLES)
+
+
+def test_a_folder_may_have_its_splits(settings, tmp_path):
+    members = [f"{split}/{name}" for split in ("train", "validation") for name in VEHICLES]
+    bucket = Bucket()
+    archives.provide(bucket, settings, str(photographs(tmp_path / "photos", *members)), tmp_path)
+    assert names(*bucket.objects.values()) == sorted(members)
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        (["bicycle/1.jpg", "boat/1.jpg"], "no folder of images named motorcycle; there are bicycle, boat$"),
+        (["bicycle/1.txt"], "named bicycle; there are none with .png, .jpg or .jpeg files$"),
+    ],
+)
+def test_a_folder_without_a_class_is_told_before_it_is_packed(settings, tmp_path, members, says):
+    folder = photographs(tmp_path / "photos", *members)
+    with pytest.raises(ArchiveError, match=says):
+        archives.provide(Bucket(), settings, str(folder), tmp_path)
+
+
+def test_a_folder_of_too_much_is_told_before_it_is_packed(settings, tmp_path):
+    folder = photographs(tmp_path / "photos", *VEHICLES)
+    with (folder / "bicycle" / "2.jpg").open("wb") as file:
+        file.truncate(5 << 30)
+    with pytest.raises(ArchiveError, match=r"holds 5\.0 GiB of images, and 4 GiB at most are read"):
+        archives.provide(Bucket(), settings, str(folder), tmp_path)
 
 
 def test_slip_is_told(settings, tmp_path):

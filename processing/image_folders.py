@@ -1,0 +1,244 @@
+"""One's own images: an archive with a folder a class, as torchvision's ImageFolder has them.
+
+    bicycle/1.jpg             or      train/bicycle/1.jpg
+    motorcycle/2.png                  validation/bicycle/2.jpg
+
+Where no folders name the splits, a fifth of the images is kept for validation: those whose digest says so,
+so that an image stays where it is, whatever is added beside it.
+https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.ImageFolder.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from processing.archive import ArchiveContentError
+from processing.channels import ChannelWriter
+from processing.cifar100 import plain_name
+from processing.job import JobError, shown
+from processing.tar_stream import Member
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+# By the folder that holds the classes' folders. What is held back has one name here, as in CIFAR-100.
+TRAIN, TEST = "train", "test"
+SPLITS = {"train": TRAIN, "training": TRAIN, "val": TEST, "valid": TEST, "validation": TEST, "test": TEST}
+VALIDATION_SHARE = 0.2
+# The server's own limits; see training/inference.py.
+MAX_PIXELS, MAX_SIDE = 50_000_000, 32_768
+MAX_IMAGE_BYTES = 64 << 20
+SHOWN = 20  # names in a message
+_BAD_IMAGE = (
+    OSError,
+    SyntaxError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+class ImageFoldersError(JobError):
+    """The images are readable, and not what can be learned from: the message names class or member."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where its folders put an image; `split` is None where they name none."""
+
+    split: str | None
+    class_name: str
+
+
+@dataclass(frozen=True)
+class _Seen:
+    member: str
+    label: int
+    split: str
+
+
+def place(path: PurePosixPath) -> Place | None:
+    """None for what lies in no folder or is hidden, as macOS's `._1.jpg` is."""
+    if len(path.parts) < 2 or any(part.startswith(".") for part in path.parts[-2:]):
+        return None
+    above = path.parts[-3].lower() if len(path.parts) > 2 else ""
+    return Place(SPLITS.get(above), plain_name(path.parts[-2]))
+
+
+def is_image(path: PurePosixPath) -> bool:
+    """By its name, as everything that is chosen before it is read."""
+    return path.suffix.lower() in SUFFIXES
+
+
+class ImageFolders:
+    """Takes the images of the chosen classes out of an archive that streams by."""
+
+    def __init__(
+        self,
+        archive: str,
+        classes: Sequence[str],
+        size: tuple[int, int],
+        writers: Mapping[str, ChannelWriter],
+    ) -> None:
+        """`archive` is its name for messages, `size` width and height, `writers` are by split."""
+        self._archive, self._size, self._writers = archive, size, writers
+        self._labels = {name: label for label, name in enumerate(classes)}
+        self._names: set[str] = set()
+        self._seen: dict[bytes, _Seen] = {}  # by the digest of the file
+        self._first: tuple[str, bool] | None = None  # a member, and whether folders name its split
+        self._numbers = dict.fromkeys(writers, 0)
+        self._others: dict[str, None] = {}  # folders of images that were not asked for, in their order
+        self._duplicates = 0
+        self._passed_over: list[str] = []
+
+    def offer(self, member: Member) -> bool:
+        """Whether it is an image of a chosen class, which then is written. Raises `JobError`."""
+        path = PurePosixPath(member.name)
+        where = place(path)
+        if where is None:
+            return False
+        chosen = where.class_name in self._labels
+        if chosen and is_image(path):
+            self._take(member, where)
+            return True
+        if chosen:
+            self._passed_over.append(member.name)
+        elif is_image(path) and len(self._others) < SHOWN:
+            self._others[where.class_name] = None
+        return False
+
+    @property
+    def any(self) -> bool:
+        """Whether there was an image of a chosen class."""
+        return bool(self._names)
+
+    @property
+    def asked_for(self) -> str:
+        """The folders of the chosen classes, and beside them those that are there."""
+        others = f" (there are {', '.join(self._others)})" if self._others else ""
+        return f"folders {' or '.join(self._labels)}{others}"
+
+    def finish(self) -> list[str]:
+        """What a person should know of what was left out, a sentence each.
+
+        Raises `ImageFoldersError` where a class has no image in one of the splits.
+        """
+        for split, writer in self._writers.items():
+            for name, count in writer.statistics.per_class.items():
+                if not count:
+                    raise ImageFoldersError(self._lacks(split, name))
+        said = []
+        if self._duplicates:
+            said.append(f"left out, being the same as others: {self._duplicates:,}")
+        if self._passed_over:
+            names = ", ".join(map(shown, self._passed_over[:3]))
+            said.append(f"left out, no .png, .jpg or .jpeg: {len(self._passed_over):,} ({names})")
+        return said
+
+    def _lacks(self, split: str, name: str) -> str:
+        all_of_it = sum(writer.statistics.per_class[name] for writer in self._writers.values())
+        channel = self._writers[split].channel
+        if not all_of_it:
+            others = f"; there are {', '.join(self._others)}" if self._others else ""
+            return f"{self._archive} has no image in a folder {name}{others}"
+        if self._first and self._first[1]:
+            return f"{self._archive} has no image of {name} for {channel}"
+        return (
+            f"{self._archive} has {all_of_it:,} images of {name}, and none falls to {channel}: add more, "
+            "or put them into folders train and validation"
+        )
+
+    def _take(self, member: Member, where: Place) -> None:
+        content = self._read(member)
+        digest = hashlib.sha256(content).digest()
+        split = where.split or _split_of(digest)
+        label = self._labels[where.class_name]
+        self._check_layout(member, where)
+        seen = _Seen(member.name, label, split)
+        earlier = self._seen.setdefault(digest, seen)
+        if earlier is not seen:
+            self._check_duplicate(earlier, seen)
+            self._duplicates += 1
+            return
+        number = self._numbers[split]
+        self._numbers[split] += 1
+        pixels = _decode(content, member.name, self._size)
+        self._writers[split].add(np.array([number]), np.array([label]), pixels[None], [member.name])
+
+    def _read(self, member: Member) -> bytes:
+        if member.name in self._names:
+            raise ArchiveContentError(f"{self._archive} holds {member.name} twice")
+        self._names.add(member.name)
+        if member.size > MAX_IMAGE_BYTES:
+            raise ArchiveContentError(
+                f"{member.name} has {member.size:,} bytes; of an image {MAX_IMAGE_BYTES >> 20} MiB are read"
+            )
+        return member.read(member.size)
+
+    def _check_layout(self, member: Member, where: Place) -> None:
+        named = where.split is not None
+        first, first_named = self._first = self._first or (member.name, named)
+        if named != first_named:
+            with_it, without = (member.name, first) if named else (first, member.name)
+            raise ArchiveContentError(
+                f"{with_it} is in a folder for its split and {without} is not: do it for all, or for none"
+            )
+
+    def _check_duplicate(self, earlier: _Seen, later: _Seen) -> None:
+        if earlier.label != later.label:
+            raise ImageFoldersError(
+                f"{later.member} and {earlier.member} are the same image in two classes: remove one"
+            )
+        if earlier.split != later.split:
+            raise ImageFoldersError(
+                f"{later.member} and {earlier.member} are the same image, for training and for validation, "
+                "where it would be known by heart: remove one"
+            )
+
+
+def _split_of(digest: bytes) -> str:
+    return TEST if int.from_bytes(digest[:4]) < VALIDATION_SHARE * (1 << 32) else TRAIN
+
+
+def _decode(content: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
+    """RGB, uint8 [height, width, 3], as the model's server makes it of a request with the same image.
+
+    That is in training/images.py, which is not among a processing job's files; a test compares them.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+                raise ArchiveContentError(
+                    f"{name} has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are taken, "
+                    f"and {MAX_SIDE:,} a side"
+                )
+            return np.asarray(_rgb(image).resize(size, Image.Resampling.BICUBIC))
+    except UnidentifiedImageError:
+        raise ArchiveContentError(f"{name} is no readable PNG or JPEG image") from None
+    except _BAD_IMAGE as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ArchiveContentError(f"{name} is no readable PNG or JPEG image: {reason}") from None
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Upright, three channels of 8 bits."""
+    image.load()  # where it is the pixels that are damaged, this says so, and not the tags
+    try:
+        turned = ImageOps.exif_transpose(image)
+    except _BAD_IMAGE:
+        turned = image
+    if turned.mode.startswith("I"):
+        turned = Image.fromarray((np.asarray(turned) >> 8).clip(0, 255).astype(np.uint8))
+    return turned.convert("RGB")
