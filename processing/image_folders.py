@@ -11,15 +11,13 @@ https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.ImageFolde
 from __future__ import annotations
 
 import hashlib
-import io
-import struct
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from processing.archive import ArchiveContentError
 from processing.channels import ChannelWriter
@@ -27,27 +25,16 @@ from processing.cifar100 import plain_name
 from processing.job import JobError, shown
 from processing.tar_stream import Member
 
+if TYPE_CHECKING:
+    from processing.photographs import Decoder
+
 SUFFIXES = (".png", ".jpg", ".jpeg")
 # By the folder that holds the classes' folders. What is held back has one name here, as in CIFAR-100.
 TRAIN, TEST = "train", "test"
 SPLITS = {"train": TRAIN, "training": TRAIN, "val": TEST, "valid": TEST, "validation": TEST, "test": TEST}
 VALIDATION_SHARE = 0.2
-# The server's own limits; see training/inference.py.
-MAX_PIXELS, MAX_SIDE = 50_000_000, 32_768
 MAX_IMAGE_BYTES = 64 << 20
 SHOWN = 20  # names in a message
-_BAD_IMAGE = (
-    OSError,
-    SyntaxError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 
 
 class ImageFoldersError(JobError):
@@ -82,6 +69,16 @@ def is_image(path: PurePosixPath) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
+@dataclass(frozen=True)
+class _Image:
+    """Where an image goes, and what is said of it there."""
+
+    split: str
+    number: int
+    label: int
+    member: str
+
+
 class ImageFolders:
     """Takes the images of the chosen classes out of an archive that streams by."""
 
@@ -102,6 +99,16 @@ class ImageFolders:
         self._others: dict[str, None] = {}  # folders of images that were not asked for, in their order
         self._duplicates = 0
         self._passed_over: list[str] = []
+        self._decoder: Decoder[_Image] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._decoder:
+            self._decoder.close()
 
     def offer(self, member: Member) -> bool:
         """Whether it is an image of a chosen class, which then is written. Raises `JobError`."""
@@ -135,6 +142,8 @@ class ImageFolders:
 
         Raises `ImageFoldersError` where a class has no image in one of the splits.
         """
+        if self._decoder:
+            self._write(self._decoder.rest())
         for split, writer in self._writers.items():
             for name, count in writer.statistics.per_class.items():
                 if not count:
@@ -174,8 +183,19 @@ class ImageFolders:
             return
         number = self._numbers[split]
         self._numbers[split] += 1
-        pixels = _decode(content, member.name, self._size)
-        self._writers[split].add(np.array([number]), np.array([label]), pixels[None], [member.name])
+        self._write(self._decode().put(content, member.name, _Image(split, number, label, member.name)))
+
+    def _decode(self) -> Decoder[_Image]:
+        if self._decoder is None:
+            from processing.photographs import Decoder  # with what it needs: CIFAR-100 has no use for it
+
+            self._decoder = Decoder(self._size)
+        return self._decoder
+
+    def _write(self, images: Iterable[tuple[_Image, np.ndarray]]) -> None:
+        for image, pixels in images:
+            number, label = np.array([image.number]), np.array([image.label])
+            self._writers[image.split].add(number, label, pixels[None], [image.member])
 
     def _read(self, member: Member) -> bytes:
         if member.name in self._names:
@@ -210,35 +230,3 @@ class ImageFolders:
 
 def _split_of(digest: bytes) -> str:
     return TEST if int.from_bytes(digest[:4]) < VALIDATION_SHARE * (1 << 32) else TRAIN
-
-
-def _decode(content: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
-    """RGB, uint8 [height, width, 3], as the model's server makes it of a request with the same image.
-
-    That is in training/images.py, which is not among a processing job's files; a test compares them.
-    """
-    try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
-            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-                raise ArchiveContentError(
-                    f"{name} has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are taken, "
-                    f"and {MAX_SIDE:,} a side"
-                )
-            return np.asarray(_rgb(image).resize(size, Image.Resampling.BICUBIC))
-    except UnidentifiedImageError:
-        raise ArchiveContentError(f"{name} is no readable PNG or JPEG image") from None
-    except _BAD_IMAGE as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ArchiveContentError(f"{name} is no readable PNG or JPEG image: {reason}") from None
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Upright, three channels of 8 bits."""
-    image.load()  # where it is the pixels that are damaged, this says so, and not the tags
-    try:
-        turned = ImageOps.exif_transpose(image)
-    except _BAD_IMAGE:
-        turned = image
-    if turned.mode.startswith("I"):
-        turned = Image.fromarray((np.asarray(turned) >> 8).clip(0, 255).astype(np.uint8))
-    return turned.convert("RGB")

@@ -47,9 +47,31 @@ def write_selection(file: ForwardFile, fetch: Fetch, options: Options, folder: P
     """
     Image.preinit()  # Pillow's file formats, which the sheet's `save` would import when all else is done
     writers = _writers(options, folder)
-    labels = np.full(len(FINE_LABEL_NAMES), -1, np.int64)  # of each fine label, -1 where it was not chosen
     others = OtherClasses()
-    own = ImageFolders(fetch.name, options.classes, options.image_size, writers)
+    _read(file, fetch.name, options, writers, others)
+    for split, writer in writers.items():
+        _check_every_class(fetch.name, split, writer)
+        writer.finish()
+    if options.pretrain:
+        _check_others(fetch.name, others)
+        if options.share.leads:
+            others.write(folder / PRETRAIN)
+    if options.validation_images:
+        for path in (folder / IMAGES.partition("_")[0]).glob("*.png"):
+            shutil.copyfile(path, folder / IMAGES / path.name)
+    statistics = _statistics(fetch, options, writers)
+    text = json.dumps(statistics, indent=2) + "\n"
+    (folder / STATISTICS / FIGURES).write_text(text, encoding="utf-8")
+    samples = sheet_png([row for writer in writers.values() for row in writer.samples()])
+    (folder / STATISTICS / SAMPLES).write_bytes(samples)
+    return statistics
+
+
+def _read(
+    file: ForwardFile, archive: str, options: Options, writers: dict[str, ChannelWriter], others: OtherClasses
+) -> None:
+    """All of the archive, into the writers and others."""
+    labels = np.full(len(FINE_LABEL_NAMES), -1, np.int64)  # of each fine label, -1 where it was not chosen
     width, height = options.image_size
     at_once = max(1, PIXELS_AT_ONCE // (width * height))
 
@@ -68,29 +90,14 @@ def write_selection(file: ForwardFile, fetch: Fetch, options: Options, folder: P
             rest = read.where(~chosen)
             others.add(rest.labels, _resized(rest, options))
 
-    try:
-        read_records(file, fetch.name, wanted(), take, own.offer)
-    except OtherArchiveError as error:
-        raise OtherArchiveError(f"{error}, nor images in {own.asked_for}") from None
-    if own.any:
-        for sentence in own.finish():
-            print(sentence, file=sys.stderr)
-    for split, writer in writers.items():
-        _check_every_class(fetch.name, split, writer)
-        writer.finish()
-    if options.pretrain:
-        _check_others(fetch.name, others)
-        if options.share.leads:
-            others.write(folder / PRETRAIN)
-    if options.validation_images:
-        for path in (folder / IMAGES.partition("_")[0]).glob("*.png"):
-            shutil.copyfile(path, folder / IMAGES / path.name)
-    statistics = _statistics(fetch, options, writers)
-    text = json.dumps(statistics, indent=2) + "\n"
-    (folder / STATISTICS / FIGURES).write_text(text, encoding="utf-8")
-    samples = sheet_png([row for writer in writers.values() for row in writer.samples()])
-    (folder / STATISTICS / SAMPLES).write_bytes(samples)
-    return statistics
+    with ImageFolders(archive, options.classes, options.image_size, writers) as own:
+        try:
+            read_records(file, archive, wanted(), take, own.offer)
+        except OtherArchiveError as error:
+            raise OtherArchiveError(f"{error}, nor images in {own.asked_for}") from None
+        if own.any:
+            for sentence in own.finish():
+                print(sentence, file=sys.stderr)
 
 
 def _writers(options: Options, folder: Path) -> dict[str, ChannelWriter]:
