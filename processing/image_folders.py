@@ -14,8 +14,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -80,7 +79,7 @@ class _Image:
 
 
 class ImageFolders:
-    """Takes the images of the chosen classes out of an archive that streams by."""
+    """Takes the images of the chosen classes out of an archive that streams by. To be closed."""
 
     def __init__(
         self,
@@ -101,12 +100,8 @@ class ImageFolders:
         self._passed_over: list[str] = []
         self._decoder: Decoder[_Image] | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Forget what is being decoded."""
         if self._decoder:
             self._decoder.close()
 

@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def _read(
             rest = read.where(~chosen)
             others.add(rest.labels, _resized(rest, options))
 
-    with ImageFolders(archive, options.classes, options.image_size, writers) as own:
+    with closing(ImageFolders(archive, options.classes, options.image_size, writers)) as own:
         try:
             read_records(file, archive, wanted(), take, own.offer)
         except OtherArchiveError as error:
