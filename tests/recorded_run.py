@@ -232,6 +232,8 @@ class Run:
             self.scones("review", "answer", second, "--reject")
             wait_for(lambda: self.json("review", "list") == [], "both reviews closed")
             self.scones("review", "list", "--all")
+            self.scones("review", "export", "--out", str(self.folder / "reviewed"))
+            assert len(list((self.folder / "reviewed" / "bicycle").iterdir())) == 1
             rows = self.json("workflow", "run", str(small), "--threshold", "0")
             assert rows[0]["outcome"] == "ImageClassified", rows
             self.scones("workflow", "list")

@@ -8,6 +8,7 @@ What is decided is Step Functions' to say: it takes one answer for a token, and 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,10 @@ class NoReviewError(Exception):
 
 class ReviewClosedError(Exception):
     """An answer to an item that has been decided, or has run out of time."""
+
+
+class ImageGoneError(Exception):
+    """An item is older than its image, which expires with the others of the workflow."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +128,21 @@ class Reviews:
                 f"{item.id} is closed already: it was answered before, or its time is over"
             ) from None
 
+    def labelled(self, classes: Sequence[str]) -> list[ReviewItem]:
+        """Those that a person found to show one of the classes, the latest asked first."""
+        self.open()  # what was answered since somebody looked is put among the closed ones
+        return [item for item in self.closed() if item.status in classes]
+
     def image(self, item: ReviewItem) -> bytes:
-        body: bytes = self._s3.get_object(Bucket=item.s3_bucket, Key=item.s3_key)["Body"].read()
+        """The picture's file.
+
+        Raises:
+            ImageGoneError: it has expired, or was deleted.
+        """
+        try:
+            body: bytes = self._s3.get_object(Bucket=item.s3_bucket, Key=item.s3_key)["Body"].read()
+        except self._s3.exceptions.NoSuchKey:
+            raise ImageGoneError(f"the image of {item.id} is no longer at {item.s3_key}") from None
         return body
 
     def _collect(self) -> None:

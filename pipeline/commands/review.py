@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,6 +70,38 @@ def answer(
     found = reviews.find(item)
     reviews.answer(found, label, getpass.getuser())
     print(f"{found.id}: {label or 'rejected'}")
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="The folder; what is there is kept.")] = Path("out/reviewed"),
+) -> None:
+    """Save the images that a person named, a folder a class: more to train on.
+
+    `scones pipeline start --data` takes such a folder.
+    """
+    classes, reviews = _reviews(context)
+    from pipeline import files
+    from workflows.review import ImageGoneError
+
+    labelled = reviews.labelled(classes)
+    gone = 0
+    for item in labelled:
+        path = out / item.status / f"{item.id}{Path(item.s3_key).suffix}"
+        if path.exists():
+            continue
+        try:
+            files.write(path, reviews.image(item))
+        except ImageGoneError:
+            gone += 1
+    print(
+        f"{len(labelled) - gone:,} images that a person named are in {out}"
+        if labelled
+        else "none was named yet"
+    )
+    if gone:
+        print(f"{gone:,} more have expired", file=sys.stderr)
 
 
 def _reviews(context: typer.Context) -> tuple[tuple[str, ...], Reviews]:

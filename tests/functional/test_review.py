@@ -18,7 +18,7 @@ from tests.functional.workflows import workflow_plan
 from workflows import run
 from workflows.deploy import deploy
 from workflows.plan import WorkflowPlan
-from workflows.review import NoReviewError, ReviewClosedError, ReviewItem, Reviews
+from workflows.review import ImageGoneError, NoReviewError, ReviewClosedError, ReviewItem, Reviews
 
 BUCKET = "review-images"
 CLASSES = ("dark", "bright")
@@ -86,6 +86,11 @@ def test_a_label_lets_the_execution_go_on_and_is_kept_beside_the_image(
     kept = client("s3").get_object(Bucket=BUCKET, Key=f"{started.s3_key}.label.json")["Body"].read()
     label = json.loads(kept)
     assert (label["label"], label["reviewer"], label["s3_key"]) == ("dark", "ada", started.s3_key)
+    assert [one.s3_key for one in reviews.labelled(["dark"])] == [started.s3_key]
+    assert reviews.labelled(["bright"]) == []
+    client("s3").delete_object(Bucket=BUCKET, Key=started.s3_key)
+    with pytest.raises(ImageGoneError, match=f"no longer at {started.s3_key}"):
+        reviews.image(item)
 
 
 def test_a_second_answer_is_refused(
