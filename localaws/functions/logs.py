@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
-import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from localaws.log_events import Event, batches, create_stream, events_of
 from localaws.stack import Stack
 
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.5
-# PutLogEvents' limits: events and bytes a batch, with 26 bytes counted on top of each event; bytes an event.
-MAX_BATCH_EVENTS = 10_000
-MAX_BATCH_BYTES = 1_048_576
-MAX_EVENT_BYTES = 262_144
-EVENT_OVERHEAD = 26
 
 Stream = tuple[str, str, str]
 """Group, stream, and the role that writes it."""
-Event = dict[str, Any]
 
 
 class LogWriter:
@@ -44,8 +36,7 @@ class LogWriter:
 
     def write(self, stream: Stream, messages: Iterable[str]) -> None:
         """Queues messages, all stamped with the present."""
-        now = int(time.time() * 1000)
-        events = [{"timestamp": now, "message": part} for message in messages for part in _parts(message)]
+        events = [event for message in messages for event in events_of(message)]
         with self._lock:
             self._pending[stream] += events
 
@@ -68,43 +59,11 @@ class LogWriter:
             client = self._stack.client("logs", role)
             try:
                 if known not in self._known:
-                    _create(client, group, stream)
+                    create_stream(client, group, stream)
                     self._known.add(known)
-                for batch in _batches(events):
+                for batch in batches(events):
                     client.put_log_events(logGroupName=group, logStreamName=stream, logEvents=batch)
             except (BotoCoreError, ClientError) as error:
                 # Somebody deleted the group, or the server is going down. Logs are not worth failing for.
                 self._known.discard(known)
                 log.warning("%d log events of %s were dropped: %s", len(events), group, error)
-
-
-def _create(client: Any, group: str, stream: str) -> None:
-    """The stream, and the group only where nobody has made it: a function's role need not be allowed to."""
-    names = {"logGroupName": group, "logStreamName": stream}
-    with contextlib.suppress(client.exceptions.ResourceAlreadyExistsException):
-        try:
-            client.create_log_stream(**names)
-        except client.exceptions.ResourceNotFoundException:
-            client.create_log_group(logGroupName=group)
-            client.create_log_stream(**names)
-
-
-def _parts(message: str) -> Iterator[str]:
-    """An event that is too large, cut as Lambda cuts it; at four bytes a character at most."""
-    step = MAX_EVENT_BYTES // 4
-    for start in range(0, max(len(message), 1), step):
-        yield message[start : start + step]
-
-
-def _batches(events: list[Event]) -> Iterator[list[Event]]:
-    batch: list[Event] = []
-    size = 0
-    for event in events:
-        cost = len(event["message"].encode()) + EVENT_OVERHEAD
-        if batch and (size + cost > MAX_BATCH_BYTES or len(batch) == MAX_BATCH_EVENTS):
-            yield batch
-            batch, size = [], 0
-        batch.append(event)
-        size += cost
-    if batch:
-        yield batch

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from localaws.functions import logs, report
+from localaws.functions import report
 from localaws.functions.functions import Function
 from localaws.functions.worker import Outcome, PlatformError
 
@@ -23,31 +20,6 @@ FUNCTION = Function(
     arn="",
     code=b"",
 )
-
-
-@given(st.lists(st.text(min_size=1, max_size=20), max_size=50), st.integers(60, 400), st.integers(1, 20))
-def test_batches_keep_the_limits_and_lose_nothing(messages, size, count):
-    events = [{"timestamp": 1, "message": message} for message in messages]
-    with_limits = list(_with_limits(events, size, count))
-    assert [event for batch in with_limits for event in batch] == events
-    for batch in with_limits:
-        assert 0 < len(batch) <= count
-        cost = sum(len(event["message"].encode()) + logs.EVENT_OVERHEAD for event in batch)
-        assert cost <= size or len(batch) == 1
-
-
-def _with_limits(events, size, count):
-    previous = logs.MAX_BATCH_BYTES, logs.MAX_BATCH_EVENTS
-    logs.MAX_BATCH_BYTES, logs.MAX_BATCH_EVENTS = size, count
-    try:
-        return list(logs._batches(events))
-    finally:
-        logs.MAX_BATCH_BYTES, logs.MAX_BATCH_EVENTS = previous
-
-
-@given(st.text(max_size=30))
-def test_a_message_is_cut_without_losing_a_character(text):
-    assert "".join(logs._parts(text * 20_000)) == text * 20_000
 
 
 def outcome(**changes):

@@ -3,7 +3,6 @@ import time
 
 import pytest
 
-from localaws.sagemaker.job_logs import _batches
 from localaws.sagemaker.jobs import JobStoppedError, Stop, Supervisor
 
 
@@ -76,15 +75,3 @@ def test_close_stops_what_its_prefix_names_and_waits(supervisor):
     assert ended == [Stop.CLOSING]
     supervisor.close()
     assert ended == [Stop.CLOSING] * 2
-
-
-def test_log_events_in_batches_that_cloudwatch_takes():
-    events = [{"timestamp": 0, "message": "é" * 1000} for _ in range(1200)] + [
-        {"timestamp": 0, "message": "x"} for _ in range(15_000)
-    ]
-    batches = _batches(events)
-    assert [item for batch in batches for item in batch] == events
-    for batch in batches:
-        assert len(batch) <= 10_000
-        assert sum(len(item["message"].encode()) + 26 for item in batch) <= 1_048_576
-    assert _batches([]) == []
