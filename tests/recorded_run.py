@@ -242,12 +242,18 @@ class Run:
             self._batch(small)
             wait_for(self._captured, "captured requests")
             self.scones("monitor", "report")
-            self._check_drift()
+            self._ask_until_judged()
+            environment = self.json("endpoint", "list")[0]["environment"]
+            self._check_drift("monitor", "check", "--publish")
+        with self.as_role("scones-monitor"):  # as a scheduler does, with what the stack's outputs say
+            where = ("--target", "aws", "monitor", "check", "--environment", environment)
+            self._check_drift(*where, "--publish")
+        with self.as_role("scones-operator"):
             self.scones("model", "reject", "2")  # it serves in staging: the deployer tells of it
             wait_for(lambda: self._executions(target), "an execution of the approval target")
 
-    def _check_drift(self) -> None:
-        """The same white picture, often enough to be judged."""
+    def _ask_until_judged(self) -> None:
+        """The same white picture, often enough."""
         white = self.folder / "white.png"
         Image.new("L", (32, 32), 255).save(white)
         for _ in range(FEWEST + 1):
@@ -258,7 +264,9 @@ class Run:
             return "too few" not in self.scones("monitor", "report")
 
         wait_for(judged, "records enough")
-        result = CliRunner().invoke(app, ["monitor", "check", "--publish"], catch_exceptions=False)
+
+    def _check_drift(self, *arguments: str) -> None:
+        result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
         assert result.exit_code == DRIFTED, result.output
 
     def _batch(self, image: Path) -> None:

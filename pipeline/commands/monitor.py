@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="What endpoints saw and said, and whether it has drifted.")
 
-DRIFTED = 3  # 1 is of errors, 2 of wrong usage
+DRIFTED, QUIET = 3, 4  # 1 is of errors, 2 of wrong usage
 SKIPPED_SHOWN = 10
 
 Endpoint = Annotated[str | None, typer.Option(help="Its name; the newest in service if left out.")]
@@ -86,15 +86,21 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare the records of the last 24 hours with the model's baseline; exit code 3 when they have drifted.
+    """Compare the records of the last 24 hours with the model's baseline.
 
-    Draws the same picture as `report`.
+    Exit code 3 when they have drifted, 4 when there are none. Draws the same picture as `report`.
     """
     if publish and since:
         raise typer.BadParameter("--publish is of what the endpoint serves now: give --hours, not --since")
     if hours is None and since is None:
         hours = 24
-    drawn = _drawn(context, endpoint, environment, out, since, hours)
+    from monitoring.capture import CaptureError
+
+    try:
+        drawn = _drawn(context, endpoint, environment, out, since, hours)
+    except CaptureError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(QUIET) from None
     from pipeline import monitor
 
     published = publish and monitor.publish(drawn.clients("cloudwatch"), drawn.served.endpoint, drawn.report)

@@ -226,17 +226,27 @@ def test_who_may_take_a_role_on(name):
     assert {json.dumps(made[name].trust) for made in VARIANTS.values()} == {
         json.dumps(VARIANTS[()][name].trust)
     }
-    (statement,) = VARIANTS[()][name].trust["Statement"]
+    statements = VARIANTS[()][name].trust["Statement"]
+    if name == "scones-monitor":  # people's and the main branch's
+        assert [each["Action"] for each in statements] == ["sts:AssumeRole", "sts:AssumeRoleWithWebIdentity"]
+    else:
+        assert len(statements) == 1
+    for statement in statements:
+        _check_trust(name, statement)
+
+
+def _check_trust(name: str, statement: dict[str, Any]) -> None:
     principal = statement["Principal"]
-    if name == "scones-operator":
-        assert principal == {"AWS": f"arn:aws:iam::{roles.ACCOUNT}:root"}
-    elif name == "scones-github":
+    if statement["Action"] == "sts:AssumeRoleWithWebIdentity":
+        assert name in ("scones-github", "scones-monitor")
         assert statement["Condition"] == {
             "StringEquals": {
                 "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
                 "token.actions.githubusercontent.com:sub": "repo:owner/name:ref:refs/heads/main",
             }
         }
+    elif name in ("scones-operator", "scones-monitor"):
+        assert principal == {"AWS": f"arn:aws:iam::{roles.ACCOUNT}:root"}
     else:
         service = next((key for key, names in SERVICES.items() if name in names), "states.amazonaws.com")
         assert principal == {"Service": service}

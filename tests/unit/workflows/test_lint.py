@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from tests import roles
 from workflows import package, plan
 
 ROOT = Path(__file__).parents[3]
-GITHUB = ROOT / ".github" / "workflows" / "test.yml"
+GITHUB = ROOT / ".github" / "workflows"
 DEFINITIONS = plan.WorkflowPlan("b", "p", "e", 0.8, roles.ACCOUNT, roles.REGION).definitions
 _IN_S3 = re.compile(r"DefinitionS3Location:\n\s+Bucket: .*\n\s+Key: !Ref (\w+)\n")
 
@@ -74,19 +76,24 @@ def test_every_transition_of_a_definition_leads_to_a_state(name):
     assert len(list(step_functions.dangling(machine))) == 1
 
 
-def test_the_github_workflow_follows_its_schema():
+@pytest.mark.parametrize("path", sorted(GITHUB.glob("*.yml")), ids=lambda path: path.stem)
+def test_a_github_workflow_follows_its_schema(path):
     published = files("check_jsonschema").joinpath("builtin_schemas/vendor/github-workflows.json")
     validator = jsonschema.Draft7Validator(json.loads(published.read_text(encoding="utf-8")))
-    workflow = yaml.safe_load(GITHUB.read_text())
+    workflow = yaml.safe_load(path.read_text())
     workflow["on"] = workflow.pop(True)  # which YAML 1.1 takes `on` for
     assert [error.message for error in validator.iter_errors(workflow)] == []
 
 
-def test_the_github_workflow_stores_no_key_and_gives_no_job_more_than_it_needs():
-    text = GITHUB.read_text()
-    workflow = yaml.safe_load(text)
+@pytest.mark.parametrize("path", sorted(GITHUB.glob("*.yml")), ids=lambda path: path.stem)
+def test_a_github_workflow_stores_no_key(path):
+    text = path.read_text()
     assert not re.search(r"secrets\.|AKIA|aws-secret-access-key|aws-access-key-id", text)
-    assert workflow["permissions"] == {"contents": "read"}
+    assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
+
+
+def test_no_job_on_github_has_more_than_it_needs():
+    workflow = yaml.safe_load((GITHUB / "test.yml").read_text())
     wanting_tokens = {
         name
         for name, job in workflow["jobs"].items()
@@ -101,3 +108,20 @@ def test_the_github_workflow_stores_no_key_and_gives_no_job_more_than_it_needs()
     steps = {step.get("run") for step in workflow["jobs"]["test"]["steps"]}
     assert {"make lint", "make test"} <= steps
     assert "cfn-lint" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize(("code", "fails"), [(0, False), (1, True), (3, True), (4, False)])
+def test_the_daily_check_fails_on_drift_and_not_on_a_quiet_day(tmp_path, code, fails):
+    scones = tmp_path / "scones"
+    scones.write_text(f'#!/bin/sh\necho "$@"\nexit {code}\n')
+    scones.chmod(0o755)
+    job = yaml.safe_load((GITHUB / "drift.yml").read_text())["jobs"]["check"]
+    (command,) = (step["run"] for step in job["steps"] if "scones" in step.get("run", ""))
+    ended = subprocess.run(
+        ["bash", "-e", "-c", command],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "ENVIRONMENT": "prod"},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.stdout == "monitor check --environment prod --publish --out drift/drift.png\n"
+    assert (ended.returncode != 0) == fails
