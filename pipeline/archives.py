@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
+import io
 import re
 import tarfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -108,11 +110,10 @@ def pack(images: Path, classes: Sequence[str], folder: Path) -> Path:
         progress.counting("packing", "images", len(found)) as packed,
     ):
         for done, name in enumerate(found, start=1):
+            content = (images / name).read_bytes()  # whole, so that it is as large as its header says
             member = tarfile.TarInfo(str(name))
-            member.mtime = MEMBER_TIME
-            with (images / name).open("rb") as image:
-                member.size = os.fstat(image.fileno()).st_size
-                archive.addfile(member, image)
+            member.mtime, member.size = MEMBER_TIME, len(content)
+            archive.addfile(member, io.BytesIO(content))
             packed(done)
     return path
 
@@ -149,5 +150,21 @@ def upload(s3: Any, settings: Settings, path: Path) -> str:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     name = re.sub(r"[^\w.-]+", "-", path.name)[-80:]  # a job's argument has 256 characters at most
     key = f"{settings.prefix}/archives/{digest}/{name}"
-    s3.upload_file(str(path), settings.bucket, key)
+    with _shown(name, path.stat().st_size) as sent:
+        s3.upload_file(str(path), settings.bucket, key, Callback=sent)
     return f"s3://{settings.bucket}/{key}"
+
+
+@contextmanager
+def _shown(name: str, size: int) -> Iterator[Callable[[int], None]]:
+    """Inside, a function that takes the bytes of each part that was sent, from any thread."""
+    from processing.progress import Meter
+
+    meter, lock = Meter(f"uploading {name}", size), threading.Lock()
+
+    def sent(count: int) -> None:
+        with lock:
+            meter.add(count)
+
+    yield sent
+    meter.finish()

@@ -33,6 +33,7 @@ TRAIN, TEST = "train", "test"
 SPLITS = {"train": TRAIN, "training": TRAIN, "val": TEST, "valid": TEST, "validation": TEST, "test": TEST}
 VALIDATION_SHARE = 0.2
 MAX_IMAGE_BYTES = 64 << 20
+MAX_NAME = 1_000  # characters: a tar's header may hold a million, and names are kept
 SHOWN = 20  # names in a message
 
 
@@ -97,7 +98,8 @@ class ImageFolders:
         self._numbers = dict.fromkeys(writers, 0)
         self._others: dict[str, None] = {}  # folders of images that were not asked for, in their order
         self._duplicates = 0
-        self._passed_over: list[str] = []
+        self._passed_over = 0
+        self._example = ""  # of what was passed over
         self._decoder: Decoder[_Image] | None = None
 
     def close(self) -> None:
@@ -116,9 +118,10 @@ class ImageFolders:
             self._take(member, where)
             return True
         if chosen:
-            self._passed_over.append(member.name)
+            self._passed_over += 1
+            self._example = self._example or shown(member.name)
         elif is_image(path) and len(self._others) < SHOWN:
-            self._others[where.class_name] = None
+            self._others[shown(where.class_name)] = None
         return False
 
     @property
@@ -147,8 +150,7 @@ class ImageFolders:
         if self._duplicates:
             said.append(f"left out, being the same as others: {self._duplicates:,}")
         if self._passed_over:
-            names = ", ".join(map(shown, self._passed_over[:3]))
-            said.append(f"left out, no .png, .jpg or .jpeg: {len(self._passed_over):,} ({names})")
+            said.append(f"left out, no .png, .jpg or .jpeg: {self._passed_over:,}, as {self._example}")
         return said
 
     def _lacks(self, split: str, name: str) -> str:
@@ -193,6 +195,8 @@ class ImageFolders:
             self._writers[image.split].add(number, label, pixels[None], [image.member])
 
     def _read(self, member: Member) -> bytes:
+        if len(member.name) > MAX_NAME:
+            raise ArchiveContentError(f"{shown(member.name)}: a name has {MAX_NAME:,} characters at most")
         if member.name in self._names:
             raise ArchiveContentError(f"{self._archive} holds {member.name} twice")
         self._names.add(member.name)

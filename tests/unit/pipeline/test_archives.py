@@ -15,9 +15,10 @@ class Bucket:
     def __init__(self):
         self.objects = {}
 
-    def upload_file(self, path, bucket, key):
+    def upload_file(self, path, bucket, key, Callback):  # noqa: N803 - boto3 calls it so
         with open(path, "rb") as file:
             self.objects[bucket, key] = file.read()
+        Callback(len(self.objects[bucket, key]))
 
 
 @pytest.mark.parametrize("data", ["cifar100", "https://example.org/a.tar.gz", "s3://bucket/a.tar.gz"])
@@ -25,7 +26,7 @@ def test_the_job_fetches_what_is_remote(settings, tmp_path, data):
     assert archives.provide(Bucket(), settings, data, tmp_path) == Archive("remote", data)
 
 
-def test_file_goes_to_s3_under_its_digest(settings, tmp_path):
+def test_file_goes_to_s3_under_its_digest(settings, tmp_path, capsys):
     path = tmp_path / ("my archive (1) " + "x" * 200 + ".tar.gz")
     path.write_bytes(b"content")
     bucket = Bucket()
@@ -37,6 +38,7 @@ def test_file_goes_to_s3_under_its_digest(settings, tmp_path):
     assert archive.source.endswith(".tar.gz")
     assert " " not in archive.source
     assert len(archive.source) <= 256
+    assert ".tar.gz 0.0 of 0.0 MB" in capsys.readouterr().err
 
 
 def names(content: bytes) -> list[str]:

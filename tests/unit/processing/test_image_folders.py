@@ -99,7 +99,7 @@ def test_other_classes_and_hidden_files_are_passed_over(make_archive, tmp_path, 
     _, lines = prepared(make_archive(*members, *beside), tmp_path / "out")
     assert set(sources(lines)) == {name for name, _ in members}
     said = capsys.readouterr().err
-    assert "left out, no .png, .jpg or .jpeg: 1 (photos/van/1.heic)" in said
+    assert "left out, no .png, .jpg or .jpeg: 1, as photos/van/1.heic" in said
     assert "left out, being the same as others: 1" in said
 
 
@@ -162,6 +162,7 @@ REFUSED = {
         "photos/train/van/x.png is in a folder for its split and photos/Cargo Bike/0.png is not",
     ),
     "both kinds": ([("photos/train", b"x")], 'holds CIFAR-100.s "train" and photos/van/39.png'),
+    "a name without end": ([(f"photos/van/{'x' * 1000}.png", VAN)], "a name has 1,000 characters at most"),
     "a path that leaves": ([("photos/../../van/x.png", VAN)], "points outside the archive"),
 }
 
