@@ -11,10 +11,9 @@ https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.ImageFolde
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,9 +22,6 @@ from processing.channels import ChannelWriter
 from processing.cifar100 import plain_name
 from processing.job import JobError, shown
 from processing.tar_stream import Member
-
-if TYPE_CHECKING:
-    from processing.photographs import Decoder
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 # By the folder that holds the classes' folders. What is held back has one name here, as in CIFAR-100.
@@ -69,18 +65,8 @@ def is_image(path: PurePosixPath) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-@dataclass(frozen=True)
-class _Image:
-    """Where an image goes, and what is said of it there."""
-
-    split: str
-    number: int
-    label: int
-    member: str
-
-
 class ImageFolders:
-    """Takes the images of the chosen classes out of an archive that streams by. To be closed."""
+    """Takes the images of the chosen classes out of an archive that streams by."""
 
     def __init__(
         self,
@@ -100,12 +86,6 @@ class ImageFolders:
         self._duplicates = 0
         self._passed_over = 0
         self._example = ""  # of what was passed over
-        self._decoder: Decoder[_Image] | None = None
-
-    def close(self) -> None:
-        """Forget what is being decoded."""
-        if self._decoder:
-            self._decoder.close()
 
     def offer(self, member: Member) -> bool:
         """Whether it is an image of a chosen class, which then is written. Raises `JobError`."""
@@ -140,8 +120,6 @@ class ImageFolders:
 
         Raises `ImageFoldersError` where a class has no image in one of the splits.
         """
-        if self._decoder:
-            self._write(self._decoder.rest())
         for split, writer in self._writers.items():
             for name, count in writer.statistics.per_class.items():
                 if not count:
@@ -180,19 +158,10 @@ class ImageFolders:
             return
         number = self._numbers[split]
         self._numbers[split] += 1
-        self._write(self._decode().put(content, member.name, _Image(split, number, label, member.name)))
+        from processing.photographs import decode  # with what it needs: CIFAR-100 has no use for it
 
-    def _decode(self) -> Decoder[_Image]:
-        if self._decoder is None:
-            from processing.photographs import Decoder  # with what it needs: CIFAR-100 has no use for it
-
-            self._decoder = Decoder(self._size)
-        return self._decoder
-
-    def _write(self, images: Iterable[tuple[_Image, np.ndarray]]) -> None:
-        for image, pixels in images:
-            number, label = np.array([image.number]), np.array([image.label])
-            self._writers[image.split].add(number, label, pixels[None], [image.member])
+        pixels = decode(content, member.name, self._size)[None]
+        self._writers[split].add(np.array([number]), np.array([label]), pixels, [member.name])
 
     def _read(self, member: Member) -> bytes:
         if len(member.name) > MAX_NAME:

@@ -1,16 +1,11 @@
-"""PNG and JPEG files of any size as pixels of one size, decoded side by side."""
+"""PNG and JPEG files of any size as pixels of one size."""
 
 from __future__ import annotations
 
 import io
-import os
 import struct
 import zlib
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from contextlib import suppress
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -31,50 +26,10 @@ _BAD_IMAGE = (
     zlib.error,
     Image.DecompressionBombError,
 )
-Note = TypeVar("Note")
 
 
 class PhotographError(UnreadableError):
     """No image that can be read, or one that is too large: the message names it."""
-
-
-@dataclass(frozen=True)
-class _Waiting(Generic[Note]):
-    note: Note
-    pixels: Future[np.ndarray]
-
-
-class Decoder(Generic[Note]):
-    """Each core decodes an image while the next are read. What comes out keeps the order of what went in.
-
-    A note goes with each image. To be closed.
-    """
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        """`size` is the width and height of what comes out."""
-        self._size = size
-        self._cores = len(os.sched_getaffinity(0))
-        self._pool = ThreadPoolExecutor(self._cores, "decode")
-        self._waiting: deque[_Waiting[Note]] = deque()
-
-    def put(self, content: bytes, name: str, note: Note) -> Iterator[tuple[Note, np.ndarray]]:
-        """One more file, `name` for messages; yields images of before. Raises `PhotographError`."""
-        self._waiting.append(_Waiting(note, self._pool.submit(decode, content, name, self._size)))
-        if len(self._waiting) > 2 * self._cores:
-            yield self._next()
-
-    def rest(self) -> Iterator[tuple[Note, np.ndarray]]:
-        """Those that have not come out yet. Raises `PhotographError`."""
-        while self._waiting:
-            yield self._next()
-
-    def close(self) -> None:
-        """Forget what is left."""
-        self._pool.shutdown(cancel_futures=True)
-
-    def _next(self) -> tuple[Note, np.ndarray]:
-        first = self._waiting.popleft()
-        return first.note, first.pixels.result()
 
 
 def decode(content: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
@@ -99,12 +54,10 @@ def decode(content: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Upright, three channels of 8 bits."""
+    """Upright, three channels of 8 bits; without a copy where it is that already."""
     image.load()  # where it is the pixels that are damaged, this says so, and not the tags
-    try:
-        turned = ImageOps.exif_transpose(image)
-    except _BAD_IMAGE:
-        turned = image
-    if turned.mode.startswith("I"):
-        turned = Image.fromarray((np.asarray(turned) >> 8).clip(0, 255).astype(np.uint8))
-    return turned.convert("RGB")
+    with suppress(*_BAD_IMAGE):  # of the tags: then it stays as it is
+        ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -10,7 +10,6 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,14 +90,14 @@ def _read(
             rest = read.where(~chosen)
             others.add(rest.labels, _resized(rest, options))
 
-    with closing(ImageFolders(archive, options.classes, options.image_size, writers)) as own:
-        try:
-            read_records(file, archive, wanted(), take, own.offer)
-        except OtherArchiveError as error:
-            raise OtherArchiveError(f"{error}, nor images in {own.asked_for}") from None
-        if own.any:
-            for sentence in own.finish():
-                print(sentence, file=sys.stderr)
+    own = ImageFolders(archive, options.classes, options.image_size, writers)
+    try:
+        read_records(file, archive, wanted(), take, own.offer)
+    except OtherArchiveError as error:
+        raise OtherArchiveError(f"{error}, nor images in {own.asked_for}") from None
+    if own.any:
+        for sentence in own.finish():
+            print(sentence, file=sys.stderr)
 
 
 def _writers(options: Options, folder: Path) -> dict[str, ChannelWriter]:

@@ -36,26 +36,26 @@ BAD_HEADER = (
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turned as the camera's orientation tag says; as it is where its tags cannot be read."""
+    """The image itself, turned as the camera's orientation tag says, where its tags can be read."""
     try:
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     except (*BAD_IMAGE, TypeError, LookupError, ArithmeticError):
         try:
             image.load()  # where it is the pixels that are damaged, this says so
         except TypeError:  # as Pillow's decoders do when they are begun twice
             raise ValueError("its pixels are damaged") from None
-        return image
+    return image
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """Upright, three channels of 8 bits. Raises one of BAD_IMAGE.
+    """Upright, three channels of 8 bits; no copy where it is that already. Raises one of BAD_IMAGE.
 
     Grey of 16 bits is scaled: Pillow would cut it off at 255, which is white nearly everywhere.
     """
     turned = upright(image)
     if turned.mode.startswith("I"):
         turned = Image.fromarray((np.asarray(turned) >> 8).clip(0, 255).astype(np.uint8))
-    return turned.convert("RGB")
+    return turned if turned.mode == "RGB" else turned.convert("RGB")
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:

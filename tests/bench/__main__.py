@@ -7,7 +7,18 @@ ablation of the training recipe takes hours and is started by itself: `python -m
 import subprocess
 import sys
 
-SUBJECTS = ("etl", "jobs", "gateway", "endpoints", "workflow", "map", "drift", "training", "serving")
+SUBJECTS = (
+    "etl",
+    "photographs",
+    "jobs",
+    "gateway",
+    "endpoints",
+    "workflow",
+    "map",
+    "drift",
+    "training",
+    "serving",
+)
 
 
 def main(names: list[str]) -> int:
