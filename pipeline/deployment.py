@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -181,7 +182,8 @@ def rollback(
         )
     endpoint, live = current["EndpointName"], current["EndpointConfigName"]
     serving = deployer.deployed_package(sagemaker, live)
-    earlier = [each for each in endpoints.configs_of(sagemaker, settings, endpoint) if each != live]
+    # No newer ones: those never served, or were made meanwhile.
+    earlier = _older(endpoints.configs_of(sagemaker, settings, endpoint), live)
     if not earlier:
         raise NoEndpointError(f"the endpoint {endpoint} has no earlier package to go back to")
     target = _of_another_package(sagemaker, earlier, serving) or earlier[0]
@@ -289,28 +291,45 @@ def _finish(clients: Clients, settings: Settings, record: Record, on_status: OnS
             reason += f"; and then {sentence(refusal)}"
         _fail(clients, settings, record, answer, reason)
     record.outcome = "InService"
-    try:
-        _complete(clients, settings, record, answer["EndpointArn"])
-    except AWS_ERRORS as error:
-        record.reason = sentence(error)
+    refusals = _complete(clients, settings, record, answer["EndpointArn"])
+    record.ended = datetime.now(UTC)
+    if refusals:
+        record.reason = "; ".join(refusals)
+        rest = f"`scones endpoint deploy --environment {record.environment} --package {record.package}`"
         raise DeployError(
-            f"package {record.package} is in service at {record.endpoint}, but not all that belongs to it, "
-            f"tags, alarms and scaling: {record.reason}; when that is mended, `scones endpoint deploy "
-            f"--environment {record.environment} --package {record.package}` does the rest",
+            f"package {record.package} is in service at {record.endpoint}, but not all that belongs to it: "
+            f"{record.reason}; when that is mended, "
+            f"{'the next deployment' if record.action == 'rollback' else rest} does the rest",
             record,
-        ) from None
-    finally:
-        record.ended = datetime.now(UTC)
+        )
 
 
-def _complete(clients: Clients, settings: Settings, record: Record, arn: str) -> None:
-    """What belongs to an endpoint that serves."""
-    sagemaker = clients("sagemaker")
-    _prune(sagemaker, settings, record)  # first: a package that was left is not to be gone back to
-    tags = [{"Key": key, "Value": value} for key, value in record.tags.items()]
-    sagemaker.add_tags(ResourceArn=arn, Tags=tags)
-    record.alarms = alarms.ensure(clients("cloudwatch"), settings.hosting, record.endpoint)
-    record.scaling = autoscaling.ensure(clients("application-autoscaling"), settings.hosting, record.endpoint)
+def _complete(clients: Clients, settings: Settings, record: Record, arn: str) -> list[str]:
+    """What belongs to an endpoint that serves; returns what AWS refused of it, a sentence each."""
+    sagemaker, hosting = clients("sagemaker"), settings.hosting
+
+    def tag() -> None:
+        tags = [{"Key": key, "Value": value} for key, value in record.tags.items()]
+        sagemaker.add_tags(ResourceArn=arn, Tags=tags)
+
+    def watch() -> None:
+        record.alarms = alarms.ensure(clients("cloudwatch"), hosting, record.endpoint)
+
+    def scale() -> None:
+        record.scaling = autoscaling.ensure(clients("application-autoscaling"), hosting, record.endpoint)
+
+    refusals = []
+    for what, do in (
+        ("tags", tag),
+        ("alarms", watch),
+        ("scaling", scale),
+        ("the end of old configs", partial(_prune, sagemaker, settings, record)),
+    ):
+        try:
+            do()
+        except AWS_ERRORS as error:
+            refusals.append(f"{what} ({sentence(error)})")
+    return refusals
 
 
 def _serves(answer: dict[str, Any], config: str | None) -> bool:
@@ -347,7 +366,7 @@ def _fail(
     record.outcome, record.reason, record.ended = "Failed", reason, datetime.now(UTC)
     try:
         after = _put_away(clients, settings, record, answer)
-    except AWS_ERRORS as error:
+    except (NoEndpointError, *AWS_ERRORS) as error:
         after = f"and what was made for it could not be deleted ({sentence(error)})"
     raise DeployError(f"package {record.package} is not in service, {after}: {reason}", record)
 
@@ -355,7 +374,7 @@ def _fail(
 def _put_away(clients: Clients, settings: Settings, record: Record, answer: dict[str, Any]) -> str:
     """What is there afterwards, for a person."""
     name, status, config = record.endpoint, answer["EndpointStatus"], answer["EndpointConfigName"]
-    if record.action == "create":
+    if record.action == "create" and config == record.config:
         endpoints.delete_all(clients, settings, name)
         return f"the endpoint {name} was deleted"
     if _serves(answer, record.previous_config):
@@ -368,14 +387,24 @@ def _put_away(clients: Clients, settings: Settings, record: Record, answer: dict
 
 
 def _prune(sagemaker: Any, settings: Settings, record: Record) -> None:
-    """Keeps the config that serves and what one may go back to; after a rollback, that is nothing."""
+    """Keeps the config that serves and what one may go back to; after a rollback, that is nothing.
+
+    What is newer than this deployment is another's, and stays.
+    """
     configs = endpoints.configs_of(sagemaker, settings, record.endpoint)
     kept: set[str | None] = {record.config}
-    if record.action != "rollback":
-        kept |= {record.previous_config, _of_another_package(sagemaker, configs, record.package)}
-    for config in configs:
-        if config not in kept:
+    if record.previous_config and record.action != "rollback":
+        served = [record.previous_config, *_older(configs, record.previous_config)]
+        kept |= {record.previous_config, _of_another_package(sagemaker, served, record.package)}
+    newest = record.previous_config if record.action == "rollback" else record.config
+    for config in (newest, *_older(configs, newest)):
+        if config and config not in kept:
             deployer.remove(sagemaker, config)
+
+
+def _older(configs: list[str], config: str | None) -> list[str]:
+    """Those that were made before it; `configs` are the newest first."""
+    return configs[configs.index(config) + 1 :] if config in configs else []
 
 
 def _of_another_package(sagemaker: Any, configs: list[str], package: str | None) -> str | None:

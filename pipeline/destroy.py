@@ -100,7 +100,8 @@ def _endpoints(clients: Clients, settings: Settings) -> Iterator[Item]:
 
 
 def _is_clarifys(name: str, prefix: str) -> bool:
-    return name.startswith(f"{prefix}-")
+    """Whether Clarify may have made up the rest of the name; no other installation's of that prefix."""
+    return name.startswith(f"{prefix}-") and not deployer.is_ours(name, prefix)
 
 
 def _remove_endpoint(clients: Clients, settings: Settings, name: str) -> None:

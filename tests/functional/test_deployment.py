@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from PIL import Image
 
+from lambdas.deployer import handler as deployer
 from pipeline import approval, deployment, endpoints, registry
 from pipeline import clients as clients_module
 from pipeline import settings as settings_module
@@ -263,6 +264,46 @@ def test_the_way_back_stays_when_a_package_is_deployed_once_more(world):
         deployment.rollback(world.clients, settings)
 
 
+def test_the_way_back_is_never_a_config_that_did_not_serve(world):
+    """An update that somebody else began and an alarm undid leaves its config, the newest of all."""
+    settings = world.of("leftover")
+    sagemaker = world.clients("sagemaker")
+    good, newer, failed = (world.package(name) for name in ("good", "newer", "failed"))
+    made = deployment.deploy(world.clients, settings, good)
+
+    def leave() -> str:
+        name = deployer.unique_name(settings.endpoint_name_prefix)
+        container = {"ModelPackageName": failed.arn}
+        sagemaker.create_model(
+            ModelName=name, PrimaryContainer=container, ExecutionRoleArn=settings.role("model")
+        )
+        (variant,) = sagemaker.describe_endpoint_config(EndpointConfigName=made.config)["ProductionVariants"]
+        sagemaker.create_endpoint_config(
+            EndpointConfigName=name,
+            ProductionVariants=[variant | {"ModelName": name}],
+            Tags=[{"Key": "scones:endpoint", "Value": made.endpoint}],
+        )
+        return name
+
+    leave()
+    with pytest.raises(NoEndpointError, match="no earlier package"):
+        deployment.rollback(world.clients, settings)
+    deployment.deploy(world.clients, settings, newer)
+    left = leave()
+    back = deployment.rollback(world.clients, settings)
+    assert back.package == good.arn
+    assert left in world.left()  # newer than what was rolled back from: somebody's, perhaps on its way
+
+
+def test_an_endpoint_that_serves_somebody_elses_package_is_not_deleted(world, monkeypatch):
+    waited = deployment._wait
+    monkeypatch.setattr(deployment, "_wait", lambda *a: waited(*a) | {"EndpointConfigName": "theirs"})
+    with pytest.raises(DeployError, match="serves theirs, which somebody else deployed; nothing") as told:
+        deployment.deploy(world.clients, world.of("taken-over"), world.package("made"))
+    assert told.value.record.action == "create"
+    assert told.value.record.endpoint in world.left()
+
+
 def test_what_serves_without_its_alarms_is_told(world, monkeypatch):
     refusal = {"Error": {"Code": "AccessDenied", "Message": "not you"}}
 
@@ -272,7 +313,7 @@ def test_what_serves_without_its_alarms_is_told(world, monkeypatch):
     monkeypatch.setattr(deployment.alarms, "ensure", refused)
     package = world.package("unwatched")
     with pytest.raises(
-        DeployError, match=r"is in service at .* refused PutMetricAlarm: not you; when"
+        DeployError, match=r"is in service at .*: alarms \(AWS refused PutMetricAlarm: not you\); when"
     ) as told:
         deployment.deploy(world.clients, world.of("unwatched"), package)
     record = told.value.record
