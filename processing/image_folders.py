@@ -54,10 +54,10 @@ class _Seen:
 
 def place(path: PurePosixPath) -> Place | None:
     """None for what lies in no folder or is hidden, as macOS's `._1.jpg` is."""
-    if len(path.parts) < 2 or any(part.startswith(".") for part in path.parts[-2:]):
+    if len(path.parts) < 2 or any(part.startswith(".") for part in path.parts):
         return None
-    above = path.parts[-3].lower() if len(path.parts) > 2 else ""
-    return Place(SPLITS.get(above), plain_name(path.parts[-2]))
+    named = (SPLITS[part.lower()] for part in reversed(path.parts[:-2]) if part.lower() in SPLITS)
+    return Place(next(named, None), plain_name(path.parts[-2]))
 
 
 def is_image(path: PurePosixPath) -> bool:
@@ -82,10 +82,9 @@ class ImageFolders:
         self._seen: dict[bytes, _Seen] = {}  # by the digest of the file
         self._first: tuple[str, bool] | None = None  # a member, and whether folders name its split
         self._numbers = dict.fromkeys(writers, 0)
-        self._others: dict[str, None] = {}  # folders of images that were not asked for, in their order
+        self._others: dict[str, int] = {}  # images in folders that were not asked for
         self._duplicates = 0
-        self._passed_over = 0
-        self._example = ""  # of what was passed over
+        self._formats: dict[str, int] = {}  # of the chosen classes' files that are no images, by suffix
 
     def offer(self, member: Member) -> bool:
         """Whether it is an image of a chosen class, which then is written. Raises `JobError`."""
@@ -97,11 +96,14 @@ class ImageFolders:
         if chosen and is_image(path):
             self._take(member, where)
             return True
-        if chosen:
-            self._passed_over += 1
-            self._example = self._example or shown(member.name)
-        elif is_image(path) and len(self._others) < SHOWN:
-            self._others[shown(where.class_name)] = None
+        if is_image(path):
+            folder = shown(str(path.parent))
+            if folder in self._others or len(self._others) < SHOWN:
+                self._others[folder] = self._others.get(folder, 0) + 1
+        elif chosen:
+            suffix = shown(path.suffix.lower() or "no suffix", SHOWN)
+            if suffix in self._formats or len(self._formats) < SHOWN:
+                self._formats[suffix] = self._formats.get(suffix, 0) + 1
         return False
 
     @property
@@ -110,38 +112,34 @@ class ImageFolders:
         return bool(self._names)
 
     @property
-    def asked_for(self) -> str:
-        """The folders of the chosen classes, and beside them those that are there."""
-        others = f" (there are {', '.join(self._others)})" if self._others else ""
-        return f"folders {' or '.join(self._labels)}{others}"
-
-    def finish(self) -> list[str]:
-        """What a person should know of what was left out, a sentence each.
-
-        Raises `ImageFoldersError` where a class has no image in one of the splits.
-        """
-        for split, writer in self._writers.items():
-            for name, count in writer.statistics.per_class.items():
-                if not count:
-                    raise ImageFoldersError(self._lacks(split, name))
+    def left_out(self) -> list[str]:
+        """What of the archive was passed over, a sentence each; none where nothing was."""
         said = []
         if self._duplicates:
             said.append(f"left out, being the same as others: {self._duplicates:,}")
-        if self._passed_over:
-            said.append(f"left out, no .png, .jpg or .jpeg: {self._passed_over:,}, as {self._example}")
+        if self._formats:
+            said.append(f"left out, no .png, .jpg or .jpeg: {_counts(self._formats)}")
+        if self._others:
+            said.append(f"left out, in folders of no chosen class: {_counts(self._others)}")
         return said
+
+    def finish(self) -> None:
+        """Raises `ImageFoldersError` where a class has no image in one of the splits."""
+        for split, writer in self._writers.items():
+            for name, count in writer.statistics.per_class.items():
+                if not count:
+                    raise ImageFoldersError("; ".join([self._lacks(split, name), *self.left_out]))
 
     def _lacks(self, split: str, name: str) -> str:
         all_of_it = sum(writer.statistics.per_class[name] for writer in self._writers.values())
         channel = self._writers[split].channel
         if not all_of_it:
-            others = f"; there are {', '.join(self._others)}" if self._others else ""
-            return f"{self._archive} has no image in a folder {name}{others}"
+            return f"{self._archive} has no image in a folder {name}"
         if self._first and self._first[1]:
-            return f"{self._archive} has no image of {name} for {channel}"
+            return f"{self._archive} has no image of {name} for {channel}, by the folders that are named so"
         return (
-            f"{self._archive} has {all_of_it:,} images of {name}, and none falls to {channel}: add more, "
-            "or put them into folders train and validation"
+            f"{self._archive} has too few images of {name}, {all_of_it:,}: none falls to {channel}. Add "
+            "more, or put them into folders train and validation"
         )
 
     def _take(self, member: Member, where: Place) -> None:
@@ -166,9 +164,10 @@ class ImageFolders:
     def _read(self, member: Member) -> bytes:
         if len(member.name) > MAX_NAME:
             raise ArchiveContentError(f"{shown(member.name)}: a name has {MAX_NAME:,} characters at most")
-        if member.name in self._names:
-            raise ArchiveContentError(f"{self._archive} holds {member.name} twice")
-        self._names.add(member.name)
+        name = str(PurePosixPath(member.name))  # ./a/1.png is a/1.png
+        if name in self._names:
+            raise ArchiveContentError(f"{self._archive} holds {name} twice")
+        self._names.add(name)
         if member.size > MAX_IMAGE_BYTES:
             raise ArchiveContentError(
                 f"{member.name} has {member.size:,} bytes; of an image {MAX_IMAGE_BYTES >> 20} MiB are read"
@@ -194,6 +193,10 @@ class ImageFolders:
                 f"{later.member} and {earlier.member} are the same image, for training and for validation, "
                 "where it would be known by heart: remove one"
             )
+
+
+def _counts(found: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in found.items())
 
 
 def _split_of(digest: bytes) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Collection
+import re
 from pathlib import Path
 
-from processing.cifar100 import CHANNEL_OF_SPLIT, FINE_LABEL_NAMES
+from processing.cifar100 import CHANNEL_OF_SPLIT
 from processing.outputs import STAGING
 
+CLASS_NAME = "[a-z0-9_]{1,64}"  # it becomes a file's name
 STATISTICS = "statistics"
 # What `STATISTICS` holds.
 FIGURES, SAMPLES = "statistics.json", "samples.png"
@@ -28,28 +30,43 @@ _CHANNELS = tuple(CHANNEL_OF_SPLIT.values())
 PARTS = (*_CHANNELS, *(f"{channel}{RECORDIO}" for channel in _CHANNELS), PRETRAIN, IMAGES, STATISTICS)
 
 
-def is_ours(folder: Path, classes: Collection[str] = ()) -> bool:
-    """Whether the folder holds what an earlier run wrote there, and nothing else.
+def is_ours(folder: Path) -> bool:
+    """Whether an earlier run left all that is in the folder: its lists name each image."""
+    names = _files(folder)
+    if names is None or folder.name not in PARTS:
+        return False
+    fixed, root = _fixed_names(folder.name), folder.parent
+    if folder.name in _CHANNELS:
+        return fixed <= names <= fixed | _listed(folder)
+    if folder.name == IMAGES:
+        return names <= _listed(root / IMAGES.partition("_")[0])
+    return names == fixed and (root / STATISTICS / FIGURES).is_file()
 
-    `classes` are those of this run, where they are none of CIFAR-100's: no other folder's are known.
-    """
-    return may_be_ours(folder, classes) and _fixed_names(folder.name) <= {
-        path.name for path in folder.iterdir()
-    }
 
-
-def may_be_ours(folder: Path, classes: Collection[str] = ()) -> bool:
-    """Whether nothing is in the folder but what a run writes there, as far as it may have come."""
-    fixed = _fixed_names(folder.name)
+def may_be_ours(folder: Path) -> bool:
+    """Whether a run may have come so far with the folder: of what lies in a place that is ours alone."""
+    names, fixed = _files(folder), _fixed_names(folder.name)
+    if names is None or folder.name not in PARTS:
+        return False
     has_images = folder.name in (*_CHANNELS, IMAGES)
+    plain = (name.removeprefix(STAGING) for name in names)  # so it is called while it is being published
+    return all(name in fixed or (has_images and is_image(name)) for name in plain)
+
+
+def _files(folder: Path) -> set[str] | None:
+    """The names in a folder; None if something else than files is among them."""
     with os.scandir(folder) as entries:
-        for entry in entries:
-            name = entry.name.removeprefix(STAGING)  # so it is called while it is being published
-            if not entry.is_file(follow_symlinks=False):
-                return False
-            if name not in fixed and not (has_images and is_image(name, classes)):
-                return False
-    return folder.name in PARTS
+        found = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+    return set(found) if all(found.values()) else None
+
+
+def _listed(channel: Path) -> set[str]:
+    """The images that a channel's manifest names; none where there is none that can be read."""
+    try:
+        lines = (channel / MANIFEST).read_text(encoding="utf-8").splitlines()
+        return {json.loads(line)["file"] for line in lines}
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
 
 
 def _fixed_names(part: str) -> set[str]:
@@ -63,8 +80,6 @@ def _fixed_names(part: str) -> set[str]:
     return {f"{part}.lst", MANIFEST} if part in _CHANNELS else set()
 
 
-def is_image(name: str, classes: Collection[str] = ()) -> bool:
+def is_image(name: str) -> bool:
     """Whether a channel names its images so: `bicycle_00002.png`."""
-    class_name, _, number = name.removesuffix(".png").rpartition("_")
-    plain = number.isascii() and number.isdigit() and len(number) >= 5
-    return name.endswith(".png") and plain and (class_name in FINE_LABEL_NAMES or class_name in classes)
+    return re.fullmatch(rf"{CLASS_NAME}_[0-9]{{5,}}\.png", name) is not None

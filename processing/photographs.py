@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from contextlib import suppress
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from processing.job import UnreadableError
+from processing.job import JobError
 
 # The server's own limits; see training/inference.py.
 MAX_PIXELS, MAX_SIDE = 50_000_000, 32_768
@@ -24,11 +25,10 @@ _BAD_IMAGE = (
     ArithmeticError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
 )
 
 
-class PhotographError(UnreadableError):
+class PhotographError(JobError):
     """No image that can be read, or one that is too large: the message names it."""
 
 
@@ -38,6 +38,11 @@ def decode(content: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
     That is in training/images.py, which is not among a processing job's files; a test compares them.
     Raises `PhotographError`.
     """
+    with warnings.catch_warnings(action="ignore"):  # of odd tags and large images
+        return _decoded(content, name, size)
+
+
+def _decoded(content: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
             if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
@@ -46,6 +51,8 @@ def decode(content: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
                     f"and {MAX_SIDE:,} a side"
                 )
             return np.asarray(_rgb(image).resize(size, Image.Resampling.BICUBIC))
+    except Image.DecompressionBombError:
+        raise PhotographError(f"{name} has more than {MAX_PIXELS:,} pixels") from None
     except UnidentifiedImageError:
         raise PhotographError(f"{name} is no readable PNG or JPEG image") from None
     except _BAD_IMAGE as error:

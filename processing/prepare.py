@@ -16,7 +16,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from processing.fetch import Fetch
 from processing.instances import WHOLE, Share, this_instance
 from processing.job import JobError, UnreadableError, end, run, shown
 from processing.layout import (
+    CLASS_NAME,
     IMAGES,
     LARGEST_PRETRAIN_SIDE,
     PARTS,
@@ -45,7 +45,6 @@ UNPACKED_AHEAD = 96
 # How long a thread keeps Python's lock from others. With the default 5 ms, what a chunk takes to unpack, the
 # unpacking waited for a third of its time, and the whole took a sixth longer. 0.5 ms did not help.
 SWITCH_SECONDS = 0.00002
-_CLASS_NAME = re.compile("[a-z0-9_]{1,64}")  # it becomes a file's name
 
 
 class OptionError(JobError):
@@ -101,9 +100,8 @@ def _prepare(fetch: Fetch, options: Options) -> dict[str, Any]:
     parts = _parts(options)
     # Those of an earlier run with other options go: their labels may be others.
     stale = [part for part in PARTS if part not in parts]
-    ours, begun = (partial(one, classes=options.classes) for one in (is_ours, may_be_ours))
     with (
-        staged(options.output_dir, parts, ours, stale, begun) as folder,
+        staged(options.output_dir, parts, is_ours, stale, may_be_ours) as folder,
         _unpacked(fetch) as file,
     ):
         from processing.selection import write_selection  # numpy and Pillow are loaded beside the unpacking
@@ -195,8 +193,10 @@ def _classes(text: str, source: str) -> tuple[str, ...]:
         return parse_classes(text)
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
-        if not _CLASS_NAME.fullmatch(name):
-            raise OptionError(f'no class "{name}" can be: a name is of lower-case letters, digits and _')
+        if not re.fullmatch(CLASS_NAME, name):
+            raise OptionError(
+                f'no class "{name}": up to 64 lower-case letters, digits and _, as in cargo_bike'
+            )
     if len(set(names)) != len(names):
         raise OptionError(f'a class is named twice in "{text}"')
     return names

@@ -94,9 +94,11 @@ def _read(
     try:
         read_records(file, archive, wanted(), take, own.offer)
     except OtherArchiveError as error:
-        raise OtherArchiveError(f"{error}, nor images in {own.asked_for}") from None
+        wanted_folders = f"{error}, nor images in folders {' or '.join(options.classes)}"
+        raise OtherArchiveError("; ".join([wanted_folders, *own.left_out])) from None
     if own.any:
-        for sentence in own.finish():
+        own.finish()
+        for sentence in own.left_out:
             print(sentence, file=sys.stderr)
 
 
@@ -119,7 +121,9 @@ def _check_every_class(archive: str, split: str, writer: ChannelWriter) -> None:
 
 def _check_others(archive: str, others: OtherClasses) -> None:
     if not len(others):
-        raise MissingClassError(f"{archive} has no training image of another class to pretrain on")
+        raise MissingClassError(
+            f"{archive} has no training image of another class of CIFAR-100's, which pretrain takes"
+        )
 
 
 def _resized(records: Records, options: Options) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import tarfile
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -21,6 +22,9 @@ MAX_MEMBERS = 200_000
 MAX_MEMBER_BYTES = 512 << 20
 MAX_HEADER_BYTES = 1 << 20
 _END = bytes(BLOCK)
+# Of a name, which goes into messages and lists: controls, breaks of lines, and bytes that are no UTF-8. Odd
+# spaces stay, which macOS writes into the names of its screenshots.
+_CONTROL = ("Cc", "Cs", "Zl", "Zp")
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 # Headers that say more about the one that follows: long names, PAX records.
 _PREFIXES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
@@ -122,8 +126,10 @@ def _whole(blocks: list[bytes], last: tarfile.TarInfo, archive: str) -> tarfile.
 
 
 def _check(header: tarfile.TarInfo, archive: str) -> None:
-    if not header.name.isprintable():  # it goes into messages, and from there to a terminal
-        raise TarError(f"{archive}: a member's name holds control characters: {header.name!r:.100}")
+    if any(unicodedata.category(letter) in _CONTROL for letter in header.name):
+        raise TarError(
+            f"{archive}: a member's name holds control characters, or is no UTF-8: {header.name!r:.100}"
+        )
     path = PurePosixPath(header.name)
     if path.is_absolute() or ".." in path.parts:
         raise TarError(f'{archive}: member "{header.name}" points outside the archive')

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import warnings
 
 import numpy as np
 import pytest
@@ -71,6 +72,12 @@ def test_an_image_stays_in_its_split_whatever_comes_beside_it(make_archive, tmp_
     assert 20 <= statistics["splits"]["validation"]["images"] <= 60  # a fifth of 200
 
 
+def test_a_file_may_be_called_as_macos_calls_a_screenshot(make_archive, tmp_path):
+    name = "photos/van/Screenshot 2026-11-29 at 9.41.00\u202fAM.png"
+    _, lines = prepared(make_archive(*many(), (name, VAN)), tmp_path / "out")
+    assert name in sources(lines)
+
+
 @pytest.mark.parametrize("held_back", ["val", "validation", "test", "Test"])
 def test_folders_may_name_the_split(make_archive, tmp_path, held_back):
     members = many(6, "x/train/") + many(4, f"x/{held_back}/", seed=100)
@@ -91,7 +98,9 @@ def test_other_classes_and_hidden_files_are_passed_over(make_archive, tmp_path, 
     members = many()
     beside = [
         ("photos/boat/1.png", b"not looked at"),
+        ("photos/van/2024/1.png", b"not looked at"),
         ("photos/van/._1.png", b"what macOS leaves"),
+        ("photos/.trash/van/1.png", b"what somebody threw away"),
         ("photos/README", b"text"),
         ("photos/van/1.heic", b"another format"),
         ("photos/van/again.png", members[1][1]),
@@ -99,7 +108,8 @@ def test_other_classes_and_hidden_files_are_passed_over(make_archive, tmp_path, 
     _, lines = prepared(make_archive(*members, *beside), tmp_path / "out")
     assert set(sources(lines)) == {name for name, _ in members}
     said = capsys.readouterr().err
-    assert "left out, no .png, .jpg or .jpeg: 1, as photos/van/1.heic" in said
+    assert "left out, no .png, .jpg or .jpeg: 1 .heic\n" in said
+    assert "left out, in folders of no chosen class: 1 photos/boat, 1 photos/van/2024\n" in said
     assert "left out, being the same as others: 1" in said
 
 
@@ -126,7 +136,7 @@ HARD = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("kind", HARD)
 def test_pixels_are_those_that_the_server_would_see(make_archive, tmp_path, kind):
     content = HARD[kind]()
@@ -134,12 +144,13 @@ def test_pixels_are_those_that_the_server_would_see(make_archive, tmp_path, kind
     _, lines = prepared(make_archive(*many(), hard), tmp_path / "out", image_size=(24, 20))
     channel = sources(lines)[hard[0]]
     file = next(line["file"] for line in lines[channel] if line["source_name"] == hard[0])
-    with Image.open(io.BytesIO(content)) as image:
+    with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as image:
         expected = fitted(np.asarray(rgb(image)), (24, 20))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / channel / file)), expected)
 
 
 VAN = encoded(picture(77))
+BOMB = encoded(Image.new("1", (16_000, 16_000)))
 HUGE = encoded(Image.new("1", (40_000, 2)))
 REFUSED = {
     "no image": ([("photos/van/x.jpg", b"text")], "photos/van/x.jpg is no readable PNG or JPEG image"),
@@ -163,6 +174,11 @@ REFUSED = {
     ),
     "both kinds": ([("photos/train", b"x")], 'holds CIFAR-100.s "train" and photos/van/39.png'),
     "a name without end": ([(f"photos/van/{'x' * 1000}.png", VAN)], "a name has 1,000 characters at most"),
+    "twice by another name": (
+        [("photos/van/x.png", VAN), ("./photos/van/x.png", encoded(picture(78)))],
+        "holds photos/van/x.png twice",
+    ),
+    "a bomb": ([("photos/van/x.png", BOMB)], "photos/van/x.png has more than 50,000,000 pixels"),
     "a path that leaves": ([("photos/../../van/x.png", VAN)], "points outside the archive"),
 }
 
@@ -193,7 +209,7 @@ def test_the_same_image_for_training_and_for_validation_is_refused(make_archive,
         ([m for m in many() if "van" in m[0]], "has no image in a folder cargo_bike"),
         (
             [("p/bike/1.png", VAN), ("p/lorry/1.png", VAN)],
-            r"nor images in folders van or cargo_bike \(there are bike, lorry\)",
+            "nor images in folders van or cargo_bike; left out, in folders of no chosen class: 1 p/bike",
         ),
         (
             [*many(40, "train/"), *(m for m in many(40, "val/", seed=100) if "van" in m[0])],
@@ -202,7 +218,7 @@ def test_the_same_image_for_training_and_for_validation_is_refused(make_archive,
         ([*many(), ("photos/van", b"x")], ""),
         (
             [m for m in many() if "Cargo" in m[0]] + [("photos/van/1.png", encoded(picture(0)))],
-            "has 1 images of van, and none falls to",
+            "has too few images of van, 1: none falls to",
         ),
     ],
 )
@@ -219,6 +235,28 @@ def test_the_next_run_takes_the_place_of_the_last(make_archive, tmp_path):
     prepared(make_archive(*many()), tmp_path / "out")
     _, lines = prepared(make_archive(*many(30)), tmp_path / "out")
     assert len(sources(lines)) == 30
+    others = [(name.replace("van", "lorry"), content) for name, content in many()]
+    prepare(Options(str(make_archive(*others)), ("cargo_bike", "lorry"), tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("place", "earlier"),
+    [
+        ("validation_images/van_00001.png", False),
+        ("train/van_00001.png", False),
+        ("train/van_20261129.png", True),
+        ("train_recordio/train.rec", False),  # beside a whole run's statistics it would be that run's
+    ],
+)
+def test_what_a_person_put_there_is_refused_and_stays(make_archive, tmp_path, place, earlier):
+    archive, out = make_archive(*many()), tmp_path / "out"
+    if earlier:
+        prepared(archive, out)
+    (out / place).parent.mkdir(parents=True, exist_ok=True)
+    (out / place).write_bytes(b"a person's")
+    with pytest.raises(JobError, match="holds files that are not from an earlier run"):
+        prepared(archive, out)
+    assert (out / place).read_bytes() == b"a person's"
 
 
 NAMES = st.sampled_from(
