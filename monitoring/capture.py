@@ -63,6 +63,10 @@ class NoLaterCaptureError(CaptureError):
     """There are records, all of them before the time that was asked for."""
 
 
+class MalformedCaptureError(CaptureError):
+    """There are lines in the time that was asked for, and none of them is a record."""
+
+
 class _LineError(Exception):
     """Why a line is no record."""
 
@@ -151,6 +155,7 @@ def read_captures(
 
     Raises:
         NoLaterCaptureError: all that is there is earlier than `since`.
+        MalformedCaptureError: of what is not earlier no line is a record.
         CaptureError: no capture file, or no line in them that is a record.
     """
     later = _Later(since)
@@ -172,9 +177,11 @@ def read_captures(
                 expected = expected or tuple(f"class {index}" for index in range(len(row[6] or ())))
     if not rows:
         if later.earlier:
-            broken = f", and what is no record: {malformed[0]}" if malformed else ""
-            raise NoLaterCaptureError(f"{source} holds no record since {since:%Y-%m-%d %H:%M:%S %Z}{broken}")
-        raise CaptureError(_nothing(source, files, malformed))
+            nothing = f"{source} holds no record since {since:%Y-%m-%d %H:%M:%S %Z}"
+            if malformed:
+                raise MalformedCaptureError(f"{nothing}, and what is no record: {malformed[0]}")
+            raise NoLaterCaptureError(nothing)
+        raise (MalformedCaptureError if malformed else CaptureError)(_nothing(source, files, malformed))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table["time"] = pd.to_datetime(table["time"], utc=True)
     table = table.sort_values("time", kind="stable", ignore_index=True)

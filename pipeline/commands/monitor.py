@@ -94,10 +94,12 @@ def check(
         raise typer.BadParameter("--publish is of what the endpoint serves now: give --hours, not --since")
     if hours is None and since is None:
         hours = 24
-    from monitoring.capture import CaptureError
+    from monitoring.capture import CaptureError, MalformedCaptureError
 
     try:
         drawn = _drawn(context, endpoint, environment, out, since, hours)
+    except MalformedCaptureError:
+        raise
     except CaptureError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(QUIET) from None

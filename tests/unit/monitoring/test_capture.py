@@ -17,6 +17,7 @@ from monitoring.capture import (
     COLUMNS,
     CaptureError,
     Malformed,
+    MalformedCaptureError,
     NoLaterCaptureError,
     Payload,
     read_captures,
@@ -299,7 +300,9 @@ def test_what_is_no_record_is_told_beside_what_is_too_early(tmp_path):
     hours(tmp_path)
     path = tmp_path / "scones/AllTraffic/2026/02/03/08/20-00-000-b.jsonl"
     path.write_text("broken\n")
-    with pytest.raises(NoLaterCaptureError, match=r"no record since 2026.*, and what is no record: .* JSON"):
+    with pytest.raises(
+        MalformedCaptureError, match=r"no record since 2026.*, and what is no record: .* JSON"
+    ):
         read_captures(tmp_path, since=datetime(2026, 2, 3, 8, 30, tzinfo=UTC))
 
 
