@@ -12,8 +12,8 @@ from typing import Any
 
 MAX_BATCH_EVENTS = 10_000
 MAX_BATCH_BYTES = 1_048_576
-MAX_EVENT_BYTES = 262_144
 EVENT_OVERHEAD = 26  # bytes that count on top of each event
+MAX_EVENT_BYTES = 262_144 - EVENT_OVERHEAD
 
 Event = dict[str, Any]
 
@@ -36,7 +36,7 @@ def events_of(message: str) -> list[Event]:
     CloudWatch refuses an empty message.
     """
     now, step = int(time.time() * 1000), MAX_EVENT_BYTES // 4
-    text = message or " "
+    text = (message or " ").encode("utf-8", "replace").decode()  # half of a surrogate pair is no text
     return [{"timestamp": now, "message": text[start : start + step]} for start in range(0, len(text), step)]
 
 

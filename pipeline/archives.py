@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SYNTHETIC = "synthetic"
 SEED = 0
 SHOWN = 20  # folders in a message
+IMAGE_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8")
 
 
 class ArchiveError(Exception):
@@ -95,13 +96,13 @@ def pack(images: Path, classes: Sequence[str], folder: Path) -> Path:
     """Packs the classes' images, the same bytes each time, so that their digest is the images' own.
 
     Raises:
-        ArchiveError: `images` lacks one of the classes, or holds more than is read.
+        ArchiveError: `images` lacks one of the classes, holds more than is read, or what is no image.
     """
     from pipeline import progress
     from processing.pack import MEMBER_TIME
 
     found = _images(images, classes)
-    path = folder / "images.tar.gz"
+    path = folder / f"{images.resolve().name}.tar.gz"
     with (
         path.open("wb") as file,
         # Images are packed already: the least of effort finds what there is to find.
@@ -111,6 +112,8 @@ def pack(images: Path, classes: Sequence[str], folder: Path) -> Path:
     ):
         for done, name in enumerate(found, start=1):
             content = (images / name).read_bytes()  # whole, so that it is as large as its header says
+            if not content.startswith(IMAGE_STARTS):
+                raise ArchiveError(f"{images / name} is no PNG or JPEG image, whatever it is called")
             member = tarfile.TarInfo(str(name))
             member.mtime, member.size = MEMBER_TIME, len(content)
             archive.addfile(member, io.BytesIO(content))
@@ -124,7 +127,9 @@ def _images(folder: Path, classes: Sequence[str]) -> list[PurePosixPath]:
     from processing.stream import MAX_ARCHIVE_BYTES
 
     # No deeper: a slip such as `--data ~` is to be told soon.
-    files = (path for depth in ("*/*", "*/*/*") for path in folder.glob(depth) if path.is_file())
+    paths_at = (path for depth in ("*/*", "*/*/*") for path in folder.glob(depth))
+    # A link may lead to what nobody means to send.
+    files = (path for path in paths_at if path.is_file() and not path.is_symlink())
     paths = (PurePosixPath(path.relative_to(folder)) for path in files)
     by_path = {path: where.class_name for path in paths if is_image(path) and (where := place(path))}
     missing = [name for name in classes if name not in by_path.values()]

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-# No alias: a policy's resource is the key itself.
-KeyArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z\-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+$")]
+# No alias: a policy's resource is the key itself. Empty for none.
+KeyArn = Annotated[str, StringConstraints(pattern=r"^(arn:aws[a-z\-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+)?$")]
 STARTING_SECONDS = 1_800
 LONGEST_DEPLOYMENT = 28_800  # SageMaker's
 

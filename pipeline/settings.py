@@ -23,6 +23,7 @@ from monitoring.limits import Feature, Limits
 from pipeline import algorithms
 from pipeline.hosting import DEFAULTS, Hosting, KeyArn, ScheduledCapacity
 from pipeline.search import Tuning, switch
+from processing.cifar100 import plain_name
 from training.recipe import PRESETS, Recipe
 
 PREFIX = "SCONES_"
@@ -71,6 +72,14 @@ def _comma_separated(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
+def _class_names(value: Any) -> Any:
+    """`Cargo Bike`, as a folder may be called, is the class cargo_bike."""
+    names = _comma_separated(value)
+    if not isinstance(names, (list, tuple)):
+        return names
+    return tuple(plain_name(name) if isinstance(name, str) else name for name in names)
+
+
 def _no_boolean(value: Any) -> Any:
     """Python counts `true` as 1, so pydantic takes it for a number; in a settings file it is a slip."""
     if isinstance(value, bool):
@@ -102,6 +111,10 @@ DataSource = Annotated[str, StringConstraints(pattern=r"^(cifar100|(https?|s3):/
 ClassName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=64)]
 
 
+# Of a processing job's argument, and of a value of CustomerMetadataProperties.
+LONGEST_CLASSES = 256
+
+
 class Settings(BaseSettings):
     """Every knob of the workflow, from `SCONES_*` variables over `scones.toml` over the defaults here."""
 
@@ -121,7 +134,7 @@ class Settings(BaseSettings):
     training_role_arn: RoleArn = ""
     model_role_arn: RoleArn = ""
     customer_key: bool = False
-    kms_key_arn: KeyArn | Literal[""] = ""
+    kms_key_arn: KeyArn = ""
     subnet_ids: Annotated[tuple[SubnetId, ...], NoDecode, BeforeValidator(_comma_separated)] = ()
     security_group_ids: Annotated[
         tuple[SecurityGroupId, ...], NoDecode, BeforeValidator(_comma_separated), Field(max_length=5)
@@ -142,7 +155,7 @@ class Settings(BaseSettings):
     endpoint_name_prefix: EndpointPrefix = "scones"
 
     classes: Annotated[
-        tuple[ClassName, ...], NoDecode, BeforeValidator(_comma_separated), Field(min_length=2)
+        tuple[ClassName, ...], NoDecode, BeforeValidator(_class_names), Field(min_length=2)
     ] = ("bicycle", "motorcycle")
     data_source: DataSource = "cifar100"
     image_size: Annotated[Integer, Field(ge=9, le=512)] = 32  # from what the network's three stages can halve
@@ -214,6 +227,11 @@ class Settings(BaseSettings):
     def _complete(self) -> Settings:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a class is named twice")
+        if len(",".join(self.classes)) > LONGEST_CLASSES:
+            raise ValueError(
+                f"classes: their names have {len(','.join(self.classes))} characters with commas; a job's "
+                f"argument and a package's metadata take {LONGEST_CLASSES}"
+            )
         algorithms.check(self)
         if self.review and self.review_heartbeat_seconds >= self.review_timeout_seconds:
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,13 +89,14 @@ def export(
     labelled = reviews.labelled(classes)
     gone = 0
     for item in labelled:
-        path = out / item.status / f"{item.id}{Path(item.s3_key).suffix}"
-        if path.exists():
+        if list((out / item.status).glob(f"{item.id}.*")):
             continue
         try:
-            files.write(path, reviews.image(item))
+            picture = reviews.image(item)
         except ImageGoneError:
             gone += 1
+        else:
+            files.write(out / item.status / f"{item.id}.{_suffix(picture)}", picture)
     print(
         f"{len(labelled) - gone:,} images that a person named are in {out}"
         if labelled
@@ -102,6 +104,14 @@ def export(
     )
     if gone:
         print(f"{gone:,} more have expired", file=sys.stderr)
+
+
+def _suffix(picture: bytes) -> str:
+    """By the format, since a key may be called anything."""
+    from PIL import Image
+
+    with Image.open(BytesIO(picture)) as image:
+        return {"JPEG": "jpg"}.get(str(image.format), str(image.format).lower())
 
 
 def _reviews(context: typer.Context) -> tuple[tuple[str, ...], Reviews]:

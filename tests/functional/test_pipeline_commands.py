@@ -77,7 +77,8 @@ def test_logs_are_followed_to_the_end_of_a_step(scones, tmp_path):
     for name in ("bicycle/1.jpg", "motorcycle/1.jpg"):
         (tmp_path / "photos" / name).parent.mkdir(parents=True)
         Image.new("RGB", (40, 30), {"b": "red", "m": "blue"}[name[0]]).save(tmp_path / "photos" / name)
-    (tmp_path / "photos" / "motorcycle" / "2.jpg").write_text("<!DOCTYPE html>")
+    damaged = (tmp_path / "photos" / "motorcycle" / "1.jpg").read_bytes()[:300]
+    (tmp_path / "photos" / "motorcycle" / "2.jpg").write_bytes(damaged)
     assert scones("pipeline", "start", "--data", "photos").returncode == 0
     followed = scones("pipeline", "logs", "--step", "PrepareData", "--follow")
     assert followed.returncode == 0, followed.stderr

@@ -50,7 +50,7 @@ def photographs(folder, *names):
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(name.encode())
+        path.write_bytes(archives.IMAGE_STARTS[0] + name.encode())
     return folder
 
 
@@ -60,6 +60,7 @@ VEHICLES = ("bicycle/2.jpg", "bicycle/1.PNG", "Motorcycle/ü 1.jpeg")
 def test_a_folder_goes_to_s3_packed_the_same_each_time(settings, tmp_path):
     beside = ("boat/1.jpg", "bicycle/._1.jpg", "bicycle/notes.txt", "loose.jpg", "a/b/c/bicycle/1.jpg")
     folder = photographs(tmp_path / "photos", *VEHICLES, *beside)
+    (folder / "bicycle" / "link.png").symlink_to("/etc/passwd")
     bucket = Bucket()
     first = archives.provide(bucket, settings, str(folder), tmp_path)
     (folder / "bicycle" / "1.PNG").touch()
@@ -87,6 +88,15 @@ def test_a_folder_without_a_class_is_told_before_it_is_packed(settings, tmp_path
     folder = photographs(tmp_path / "photos", *members)
     with pytest.raises(ArchiveError, match=says):
         archives.provide(Bucket(), settings, str(folder), tmp_path)
+
+
+def test_a_text_by_an_images_name_is_told_before_it_is_sent(settings, tmp_path):
+    folder = photographs(tmp_path / "photos", *VEHICLES)
+    (folder / "bicycle" / "2.jpg").write_text("<!DOCTYPE html>")
+    bucket = Bucket()
+    with pytest.raises(ArchiveError, match=r"photos/bicycle/2\.jpg is no PNG or JPEG image"):
+        archives.provide(bucket, settings, str(folder), tmp_path)
+    assert bucket.objects == {}
 
 
 def test_a_folder_of_too_much_is_told_before_it_is_packed(settings, tmp_path):

@@ -134,6 +134,23 @@ def test_a_key_within_a_variable_is_named_with_it(monkeypatch):
         load()
 
 
+def test_a_key_that_is_none_is_named_plainly(monkeypatch):
+    monkeypatch.setenv("SCONES_KMS_KEY_ARN", "alias/mine")
+    with pytest.raises(SettingsError, match=r"^SCONES_KMS_KEY_ARN: "):
+        load()
+    monkeypatch.delenv("SCONES_KMS_KEY_ARN")
+    assert load(environments={"dev": {"kms_key": ""}}).endpoint_key_arn == ""
+
+
+def test_classes_may_be_written_as_their_folders():
+    assert load(classes=["Cargo Bike", "delivery-van"]).classes == ("cargo_bike", "delivery_van")
+
+
+def test_classes_that_no_job_could_be_told_are_an_error():
+    with pytest.raises(SettingsError, match="classes: their names have 259 characters"):
+        load(classes=[letter * 64 for letter in "abcd"])
+
+
 def test_broken_file_is_named(tmp_path):
     write(tmp_path, "epochs = ")
     with pytest.raises(SettingsError, match=r"^scones\.toml is not TOML: "):
