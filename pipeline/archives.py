@@ -61,6 +61,16 @@ def kind_of(data: str) -> str:
     )
 
 
+def check(data: str, classes: Sequence[str]) -> None:
+    """What can be known before anything is started or sent.
+
+    Raises:
+        ArchiveError: it is no data, or a folder that lacks one of the classes or holds more than is read.
+    """
+    if kind_of(data) == "folder":
+        _images(Path(data), classes)
+
+
 def provide(s3: Any, settings: Settings, data: str, folder: Path) -> Archive:
     """Uploads what is on this machine under its digest; what is not, the job fetches as it would on AWS.
 

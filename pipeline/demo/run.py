@@ -67,9 +67,9 @@ def run(data: str, out: Path) -> dict[str, Any]:
     leaves no files either; one that failed leaves the state of the local AWS with its logs.
     """
     begin = time.monotonic()
-    archives.kind_of(data)  # a slip is told before anything starts
     stages = Stages()
     settings = _settings(data, out)
+    archives.check(data, settings.classes)  # a slip is told before anything starts
     with interrupted_by_signals(), fresh_folder(out):
         with local_aws(settings, stages) as made:
             summary = _workflow(Demo(out, settings, made, stages), data)
