@@ -86,7 +86,7 @@ def start(
     from pipeline.revision import code_revision
 
     if data is not None:
-        archives.check(data, settings.classes)  # a slip, or no pipeline, is told before anything is uploaded
+        archives.kind_of(data)  # what is no data, or has no pipeline, is told before anything is packed
         runs.executions(clients, settings, limit=1)
         with TemporaryDirectory(prefix="scones-archive-") as folder:
             given["DataSource"] = archives.provide(clients("s3"), settings, data, Path(folder)).source
