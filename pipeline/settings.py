@@ -24,6 +24,7 @@ from pipeline import algorithms
 from pipeline.hosting import DEFAULTS, Hosting, KeyArn, ScheduledCapacity
 from pipeline.search import Tuning, switch
 from processing.cifar100 import plain_name
+from processing.layout import CLASS_NAME
 from training.recipe import PRESETS, Recipe
 
 PREFIX = "SCONES_"
@@ -108,7 +109,7 @@ ImageUri = Annotated[
     ),
 ]
 DataSource = Annotated[str, StringConstraints(pattern=r"^(cifar100|(https?|s3)://\S+)$", max_length=256)]
-ClassName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=64)]
+ClassName = Annotated[str, StringConstraints(pattern=f"^{CLASS_NAME}$")]
 
 
 # Of a processing job's argument, and of a value of CustomerMetadataProperties.
