@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated, Literal
 
@@ -58,6 +59,8 @@ def choose(
 
 def main() -> None:
     """The entry point: a person's mistake ends in one sentence and exit code 1, wrong usage in 2."""
+    # As Ctrl-C would: Python's own way of ending at once leaves temporary folders behind.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         app()
     except Exception as error:

@@ -100,14 +100,35 @@ def upsert(clients: Clients, settings: Settings) -> Upserted:
         "RoleArn": settings.role_arn,
     }
     try:
-        current = sagemaker.describe_pipeline(PipelineName=settings.pipeline_name)
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in MISSING:
-            raise
+        stored = _stored(sagemaker, settings)
+    except NoPipelineError:
         return Upserted(sagemaker.create_pipeline(**request)["PipelineArn"], "created", uploaded)
-    if (current["PipelineDefinition"], current["RoleArn"]) == (definition, settings.role_arn):
-        return Upserted(current["PipelineArn"], "unchanged", uploaded)
+    if _holds(stored, definition, settings):
+        return Upserted(stored["PipelineArn"], "unchanged", uploaded)
     return Upserted(sagemaker.update_pipeline(**request)["PipelineArn"], "updated", uploaded)
+
+
+def is_current(clients: Clients, settings: Settings) -> bool:
+    """Whether an upsert would change nothing: what is stored is what code and settings here define.
+
+    Raises:
+        NoPipelineError: nothing is stored.
+    """
+    stored = _stored(clients("sagemaker"), settings)
+    from pipeline.definition import definition_json  # seconds to import: only where there is a pipeline
+
+    return _holds(stored, definition_json(settings), settings)
+
+
+def _stored(sagemaker: Any, settings: Settings) -> dict[str, Any]:
+    try:
+        return dict(sagemaker.describe_pipeline(PipelineName=settings.pipeline_name))
+    except ClientError as error:
+        raise _without_pipeline(error, settings) from None
+
+
+def _holds(stored: Mapping[str, Any], definition: str, settings: Settings) -> bool:
+    return (stored["PipelineDefinition"], stored["RoleArn"]) == (definition, settings.role_arn)
 
 
 def ensure_bucket(s3: Any, settings: Settings) -> None:

@@ -11,8 +11,7 @@ import json
 import os
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from pipeline.cli import app
 from pipeline.commands.monitor import DRIFTED
 from pipeline.settings import load
 from processing.synthetic import write_archive
+from tests.waiting import wait_for
 
 RECORDING = Path(__file__).parent / "recordings" / "calls.json"
 ACCOUNT = "123456789012"
@@ -310,14 +310,6 @@ def picture() -> bytes:
     buffer = io.BytesIO()
     Image.effect_noise((32, 32), 80).convert("RGB").save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def wait_for(predicate: Callable[[], Any], what: str, seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := predicate()):
-        assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.1)
-    return found
 
 
 # What is another one in each run: ids, digests, moments, the pictures' names.

@@ -87,10 +87,17 @@ def start(
 
     if data is not None:
         archives.kind_of(data)  # what is no data, or has no pipeline, is told before anything is packed
-        runs.executions(clients, settings, limit=1)
+    current = runs.is_current(clients, settings)
+    if not current:
+        print(
+            f"warning: the pipeline {settings.pipeline_name} is not what code and settings here define; it "
+            "runs as it was upserted, and its package will name no commit: `scones pipeline upsert` first",
+            file=sys.stderr,
+        )
+    if data is not None:
         with TemporaryDirectory(prefix="scones-archive-") as folder:
             given["DataSource"] = archives.provide(clients("s3"), settings, data, Path(folder)).source
-    revision = code_revision()
+    revision = code_revision() if current else None  # of the code that runs, which is not that of here
     defaults = {"CodeRevision": revision} if revision else {}
     arn = runs.start(clients, settings, defaults | given, name)
     if as_json:

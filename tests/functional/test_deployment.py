@@ -2,7 +2,6 @@
 
 import io
 import json
-import time
 
 import pytest
 from botocore.exceptions import ClientError
@@ -15,6 +14,7 @@ from pipeline import settings as settings_module
 from pipeline.endpoints import DeployError, NoEndpointError
 from pipeline.hosting import Hosting
 from tests.functional.endpoints import IMAGE, archive
+from tests.waiting import wait_for
 from workflows import deploy as stack
 from workflows import stacks
 
@@ -376,11 +376,3 @@ def in_service(world, environment):
         return deployment.endpoint_of(world.clients, world.settings, environment)
     except NoEndpointError:
         return None
-
-
-def wait_for(predicate, what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := predicate()):
-        assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.2)
-    return found

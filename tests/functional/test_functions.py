@@ -21,6 +21,7 @@ import boto3
 import pytest
 
 from localaws import control
+from tests.waiting import wait_for
 
 HANDLER = """
 import json, os, sys, time
@@ -124,14 +125,6 @@ def function(deploy: Deploy) -> Deployed:
     return deploy(Environment={"Variables": {"COLOUR": "green"}})
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-    return found
-
-
 def log_messages(client: Callable[..., Any], name: str) -> list[str]:
     logs = client("logs")
     try:
@@ -180,7 +173,7 @@ def test_a_timeout_ends_the_worker(deploy: Deploy) -> None:
         "errorType": "Sandbox.Timedout",
         "errorMessage": f"RequestId: {request_id} Error: Task timed out after 1.00 seconds",
     }
-    eventually(lambda: not is_alive(before))
+    wait_for(lambda: not is_alive(before), "the end of before")
     assert function()["calls"] == 1
 
 
@@ -257,7 +250,7 @@ def test_new_code_and_new_settings_take_a_new_worker(deploy: Deploy) -> None:
     assert function({"do": "environment"})["COLOUR"] == "blue"
     function.update("def lambda_handler(event, context): return 'second version'")
     assert function() == "second version"
-    eventually(lambda: not is_alive(old))
+    wait_for(lambda: not is_alive(old), "the end of old")
 
 
 def test_versions_and_aliases_are_told_apart(deploy: Deploy) -> None:
@@ -325,7 +318,9 @@ def test_the_log_is_in_cloudwatch(deploy: Deploy, client: Callable[..., Any]) ->
     function = deploy()
     function({"do": "print", "text": "for CloudWatch"})
     function.raw({"do": "raise"})
-    messages = eventually(lambda: found if len(found := log_messages(client, function.name)) >= 9 else None)
+    messages = wait_for(
+        lambda: found if len(found := log_messages(client, function.name)) >= 9 else None, "nine messages"
+    )
     assert "for CloudWatch\n" in messages
     assert sum(message.startswith("REPORT") for message in messages) == 2
     (trace,) = [message for message in messages if message.startswith("[ERROR] ImageIsUpsideDown: turn it")]
@@ -338,7 +333,7 @@ def test_an_asynchronous_event_is_run_later(deploy: Deploy, client: Callable[...
     function = deploy()
     answer = function.raw({"do": "print", "text": "in its own time"}, InvocationType="Event")
     assert (answer["StatusCode"], answer["Json"]) == (202, None)
-    eventually(lambda: "in its own time\n" in log_messages(client, function.name))
+    wait_for(lambda: "in its own time\n" in log_messages(client, function.name), "the message")
 
 
 def test_an_event_that_fails_each_time_is_told(deploy: Deploy, client: Callable[..., Any]) -> None:
@@ -401,7 +396,7 @@ def test_a_worker_that_is_killed_between_events_is_replaced(deploy: Deploy) -> N
     function = deploy()
     pid = function()["pid"]
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not is_alive(pid))
+    wait_for(lambda: not is_alive(pid), "the end of pid")
     assert function()["calls"] == 1
 
 
@@ -436,7 +431,7 @@ def test_no_worker_outlives_a_server_that_is_killed(tmp_path: Path) -> None:
         pid = Deployed(functions, "outlives")()["pid"]
         assert is_alive(pid)
         os.kill(running.pid, signal.SIGKILL)
-        eventually(lambda: not is_alive(pid))
+        wait_for(lambda: not is_alive(pid), "the end of pid")
     finally:
         control.down(tmp_path)
 

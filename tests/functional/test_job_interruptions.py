@@ -14,6 +14,7 @@ import pytest
 
 from localaws import control
 from tests.functional.conftest import make_client
+from tests.waiting import wait_for
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312"
 ROLE = "arn:aws:iam::123456789012:role/scones"
@@ -53,7 +54,7 @@ def start_jobs(running: control.Running) -> None:
                 "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
             },
         )
-    wait_until(lambda: len(sleepers()) >= 2)
+    wait_for(lambda: len(sleepers()) >= 2, "both jobs")
     sagemaker.stop_processing_job(ProcessingJobName="stopping")
 
 
@@ -61,16 +62,9 @@ def sleepers() -> list[int]:
     return [p.pid for p in psutil.process_iter(["cmdline"]) if MARK in (p.info["cmdline"] or [])]
 
 
-def wait_until(predicate: Callable[[], bool], seconds: float = 20) -> None:
-    until = time.monotonic() + seconds
-    while not predicate():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def kill(state_dir: Path, running: control.Running) -> None:
     os.kill(running.pid, signal.SIGKILL)
-    wait_until(lambda: control.status(state_dir) is None)
+    wait_for(lambda: control.status(state_dir) is None, "the end of the local AWS")
 
 
 def stop(state_dir: Path, running: control.Running) -> None:
@@ -84,7 +78,7 @@ def test_jobs_end_with_their_server(state_dir: Path, end: Callable[[Path, Any], 
     running = control.up(state_dir)
     start_jobs(running)
     end(state_dir, running)
-    wait_until(lambda: not sleepers())
+    wait_for(lambda: not sleepers(), "the end of the jobs")
     again = control.up(state_dir)
     sagemaker = make_client(again.endpoint_url, "sagemaker")
     training = sagemaker.describe_training_job(TrainingJobName="train")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ import boto3
 import pytest
 from PIL import Image
 
+from pipeline.revision import code_revision
 from processing.synthetic import write_archive
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 NAME = "command-tests"
@@ -36,8 +39,11 @@ def scones(local_aws, tmp_path):
 
 def command(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "pipeline.cli", *arguments]
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), **NAMES, **environment}
-    return subprocess.run(words, env=variables, cwd=folder, capture_output=True, text=True)
+    return subprocess.run(words, env=variables() | environment, cwd=folder, capture_output=True, text=True)
+
+
+def variables() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), **NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +69,40 @@ def test_start_uploads_an_archive_that_is_a_file(scones, tmp_path):
     write_archive(path, seed=1, train_per_class=24, test_per_class=12)
     started = scones("pipeline", "start", "--data", str(path), "--json")
     assert started.returncode == 0, started.stderr
+    assert "warning" not in started.stderr
     arn = json.loads(started.stdout)["arn"]
     parameters = boto3.client("sagemaker").list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)
-    (source,) = (one["Value"] for one in parameters["PipelineParameters"] if one["Name"] == "DataSource")
-    bucket, _, key = source.removeprefix("s3://").partition("/")
+    given = {one["Name"]: one["Value"] for one in parameters["PipelineParameters"]}
+    assert given["CodeRevision"] == (code_revision() or "unspecified")
+    bucket, _, key = given["DataSource"].removeprefix("s3://").partition("/")
     assert boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read() == path.read_bytes()
     assert scones("pipeline", "stop", arn).returncode == 0
+
+
+@pytest.mark.usefixtures("upserted")
+def test_start_warns_of_a_pipeline_that_was_upserted_from_other_settings(scones):
+    """Which then came from other code, for all that is known: its package must not name this commit."""
+    started = scones("pipeline", "start", "--json", SCONES_WEIGHT_DECAY="0.05")
+    assert started.returncode == 0, started.stderr
+    assert "it runs as it was upserted" in started.stderr
+    arn = json.loads(started.stdout)["arn"]
+    parameters = boto3.client("sagemaker").list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)
+    assert {"Name": "CodeRevision", "Value": "unspecified"} in parameters["PipelineParameters"]
+    assert scones("pipeline", "stop", arn).returncode == 0
+
+
+@pytest.mark.usefixtures("upserted")
+def test_a_start_that_is_terminated_leaves_no_archive_behind(tmp_path):
+    words = [sys.executable, "-m", "pipeline.cli", "pipeline", "start", "--data", "synthetic"]
+    process = subprocess.Popen(words, env=variables() | {"TMPDIR": str(tmp_path)}, cwd=tmp_path)
+    try:
+        wait_for(lambda: list(tmp_path.glob("scones-archive-*")), 60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+        process.wait()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("upserted")

@@ -9,6 +9,7 @@ import pytest
 
 from localaws.sagemaker.containers import Container, ContainerError, ContainerSpec, remove_folder
 from localaws.sagemaker.jobs import Job, Stop, run_containers
+from tests.waiting import wait_for
 
 PATH = {"PATH": os.environ["PATH"]}
 
@@ -104,19 +105,12 @@ def start(container):
     return thread
 
 
-def wait_until(predicate, seconds=10.0):
-    until = time.monotonic() + seconds
-    while not predicate():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 def test_terminate_reaches_the_command_and_its_children(make):
     child = "trap 'echo child asked; exit' TERM; echo up; sleep 60 & wait"
     script = "trap 'wait; echo asked; exit 5' TERM; sh -c \"$CHILD\" & wait"
     container, lines = make("sh", "-c", script, CHILD=child)
     thread = start(container)
-    wait_until(lambda: "up" in lines)
+    wait_for(lambda: "up" in lines, "the line")
     container.terminate()
     thread.join(10)
     assert container.exit_code == 5
@@ -126,7 +120,7 @@ def test_terminate_reaches_the_command_and_its_children(make):
 def test_kill_needs_no_consent(make):
     container, lines = make("sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done")
     thread = start(container)
-    wait_until(lambda: lines)
+    wait_for(lambda: lines, "a line")
     container.terminate()
     thread.join(0.3)
     assert thread.is_alive()
