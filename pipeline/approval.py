@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pipeline import deployment
+from pipeline.endpoint_template import template
 from workflows.plan import ApprovalPlan
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def plan(settings: Settings) -> ApprovalPlan:
         bucket=settings.bucket,
         prefix=settings.prefix,
         model_role_arn=settings.role("model"),
-        template=json.dumps(deployment.template(settings), separators=(",", ":")),
+        template=json.dumps(template(settings), separators=(",", ":")),
         name_prefix=settings.endpoint_name_prefix,
         model_package_group=settings.model_package_group,
         key_arn=settings.endpoint_key_arn,

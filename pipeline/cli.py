@@ -22,7 +22,6 @@ from pipeline.commands import (
     review,
     workflow,
 )
-from pipeline.commands.context import Chosen
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -54,7 +53,7 @@ def choose(
         typer.Option(envvar="SCONES_TARGET", help="Where to run: AWS on this machine, or your account."),
     ] = None,
 ) -> None:
-    context.obj = Chosen(target)
+    context.obj = target  # as `commands.context` reads it
 
 
 def main() -> None:

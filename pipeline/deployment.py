@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas.deployer import handler as deployer
-from pipeline import alarms, autoscaling, endpoints, registry, smoke
-from pipeline.endpoints import DeployError, Endpoint, NoEndpointError
+from pipeline import alarms, autoscaling, endpoints, smoke
+from pipeline.endpoint_template import template
+from pipeline.endpoints import DeployError, NoEndpointError
 from pipeline.errors import sentence
 
 if TYPE_CHECKING:
@@ -49,68 +50,6 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def template(settings: Settings) -> dict[str, Any]:
-    """How endpoints of the environment are made: what `lambdas/deployer` takes, there and here."""
-    hosting = settings.hosting
-    key = settings.endpoint_key_arn
-    config: dict[str, Any] = {}
-    variant: dict[str, Any] = {}
-    if hosting.serverless:
-        variant["ServerlessConfig"] = {
-            "MemorySizeInMB": hosting.serverless_memory_mb,
-            "MaxConcurrency": hosting.serverless_concurrency,
-        }
-    else:
-        variant["InstanceType"] = hosting.instance_type or settings.endpoint_instance_type
-        variant["InitialInstanceCount"] = hosting.min_instances
-        config["DataCaptureConfig"] = {
-            "EnableCapture": True,
-            "InitialSamplingPercentage": hosting.capture_percent,
-            "DestinationS3Uri": endpoints.capture_uri(settings),
-            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
-            # Whatever is not named here is captured as base64.
-            "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
-            **({"KmsKeyId": key} if key else {}),
-        }
-        if key:
-            config["KmsKeyId"] = key
-    made: dict[str, Any] = {
-        "name_prefix": settings.endpoint_name_prefix,
-        "environment": settings.environment,
-        "role_arn": settings.role("model"),
-        "model": settings.model_network,
-        "variant": variant,
-        "config": config,
-        "rollback_alarms": list(alarms.ROLLBACK),
-    }
-    if not hosting.serverless:  # traffic cannot be shifted between serverless variants
-        made["deployment"] = deployment_config(settings)
-        if autoscaling.wanted(hosting):
-            # The instances that autoscaling has now; all else as the new config says.
-            kept = [{"VariantPropertyType": kind} for kind in ("DesiredWeight", "DataCaptureConfig")]
-            made["update"] = {"RetainAllVariantProperties": True, "ExcludeRetainedVariantProperties": kept}
-    return made
-
-
-def deployment_config(settings: Settings) -> dict[str, Any]:
-    """Source: https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-blue-green.html"""
-    hosting = settings.hosting
-    routing: dict[str, Any] = {
-        "Type": hosting.traffic.upper(),
-        "WaitIntervalInSeconds": hosting.baking_seconds,
-    }
-    size = {"canary": "CanarySize", "linear": "LinearStepSize"}.get(hosting.traffic)
-    if size:
-        routing[size] = {"Type": "CAPACITY_PERCENT", "Value": hosting.step_percent}
-    return {
-        "BlueGreenUpdatePolicy": {
-            "TrafficRoutingConfiguration": routing,
-            "TerminationWaitInSeconds": hosting.baking_seconds,
-            "MaximumExecutionTimeoutInSeconds": hosting.deployment_seconds,
-        }
-    }
 
 
 def deploy(
@@ -205,72 +144,6 @@ def rollback(
     on_name(record)
     _finish(clients, settings, record, on_status)
     return record
-
-
-def require_staged(clients: Clients, settings: Settings, package: Package) -> None:
-    """For prod: raises DeployError unless staging serves the very package."""
-    if settings.environment != "prod":
-        return
-    if package.arn != staged_package(clients, settings, "staging").arn:
-        raise DeployError(
-            f"prod takes what staging serves, and package {package.version} is not that: "
-            "deploy it with `scones endpoint deploy --environment staging` first"
-        )
-
-
-def endpoint_of(clients: Clients, settings: Settings, environment: str) -> str:
-    """The name of the environment's endpoint. Raises NoEndpointError when none is in service."""
-    found = deployer.find_endpoint(clients("sagemaker"), settings.endpoint_name_prefix, environment)
-    if found is None or found["EndpointStatus"] != "InService":
-        raise NoEndpointError(
-            f"{environment} has no endpoint in service: `scones endpoint deploy --environment {environment}`"
-        )
-    return str(found["EndpointName"])
-
-
-@dataclass(frozen=True)
-class Serving(Endpoint):
-    """An endpoint; `package` is `<group>/<version>`, None where it serves none."""
-
-    environment: str | None
-    package: str | None
-
-
-def serving(sagemaker: Any, settings: Settings) -> list[Serving]:
-    """All endpoints, the newest first."""
-    found = []
-    for endpoint in endpoints.endpoints(sagemaker, settings.endpoint_name_prefix):
-        try:
-            described = sagemaker.describe_endpoint(EndpointName=endpoint.name)
-            tags = sagemaker.list_tags(ResourceArn=described["EndpointArn"])["Tags"]
-        except ClientError as error:
-            if deployer.is_missing(error):  # deleted meanwhile
-                continue
-            raise
-        package = deployer.deployed_package(sagemaker, described["EndpointConfigName"])
-        found.append(
-            Serving(
-                **asdict(endpoint),
-                environment={tag["Key"]: tag["Value"] for tag in tags}.get("scones:environment"),
-                package=registry.group_and_version(package) if package else None,
-            )
-        )
-    return found
-
-
-def staged_package(clients: Clients, settings: Settings, environment: str) -> Package:
-    """The approved package that the environment's endpoint serves.
-
-    Raises:
-        NoEndpointError: the environment has no endpoint in service.
-        registry.NoPackageError: its package is not approved any more.
-    """
-    sagemaker, name = clients("sagemaker"), endpoint_of(clients, settings, environment)
-    config = endpoints.describe(sagemaker, name)["EndpointConfigName"]
-    arn = deployer.deployed_package(sagemaker, config)
-    if arn is None:
-        raise NoEndpointError(f"what {name} serves is no registered package")
-    return registry.approved(sagemaker, settings.model_package_group, arn)
 
 
 def _finish(clients: Clients, settings: Settings, record: Record, on_status: OnStatus) -> None:

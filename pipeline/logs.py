@@ -10,6 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pipeline import runs
+from pipeline.errors import is_missing
 
 GROUPS = {
     "processing-job": "/aws/sagemaker/ProcessingJobs",
@@ -115,7 +116,7 @@ def _streams(logs: Any, log: JobLog) -> list[str]:
     try:
         return [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
     except ClientError as error:
-        if error.response["Error"]["Code"] in runs.MISSING:  # no job has written to the group yet
+        if is_missing(error):  # no job has written to the group yet
             return []
         raise
 

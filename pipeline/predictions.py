@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import random
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -47,31 +45,6 @@ class Prediction:
     @property
     def confidence(self) -> float:
         return max(self.probabilities)
-
-
-def smoke_test(clients: Clients, settings: Settings, name: str) -> None:
-    """Asks about one picture of noise and wants a probability for each class, which sum to 1.
-
-    Raises:
-        PredictError: the answer is something else.
-    """
-    expected = len(deployed_classes(clients("sagemaker"), name) or settings.classes)
-    answer = invoke(clients("sagemaker-runtime"), name, noise_png(), "image/png", inference_id=SMOKE_TEST)
-    if len(answer) != expected or abs(sum(answer) - 1) > 1e-3:
-        raise PredictError(
-            f"the endpoint {name} answered {answer} to a test image, not {expected} probabilities: "
-            f"delete it with `scones endpoint delete {name}`"
-        )
-
-
-def noise_png(size: int = 32, seed: int = 0) -> bytes:
-    """A PNG of `size`x`size` random pixels, the same for the same seed."""
-    from PIL import Image
-
-    pixels = random.Random(seed).randbytes(size * size * 3)  # noqa: S311 - a picture, not a secret
-    buffer = io.BytesIO()
-    Image.frombytes("RGB", (size, size), pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def invoke(

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline.code import processing_code, training_code
+from pipeline.errors import is_missing
 
 if TYPE_CHECKING:
     from pipeline.clients import Clients
     from pipeline.settings import Settings
 
 TERMINAL = ("Succeeded", "Failed", "Stopped")
-MISSING = ("ResourceNotFound", "ResourceNotFoundException")
 
 
 class NoPipelineError(Exception):
@@ -307,6 +307,6 @@ def require_success(execution: Execution, states: list[StepState]) -> None:
 
 
 def _without_pipeline(error: ClientError, settings: Settings) -> Exception:
-    if error.response["Error"]["Code"] not in MISSING:
+    if not is_missing(error):
         return error
     return NoPipelineError(f"there is no pipeline {settings.pipeline_name}: run `scones pipeline upsert`")

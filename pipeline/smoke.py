@@ -6,7 +6,9 @@ give each the very same label: another one means that what serves is not what wa
 
 from __future__ import annotations
 
+import io
 import json
+import random
 from typing import TYPE_CHECKING, Any
 
 from pipeline import objects, predictions
@@ -34,7 +36,7 @@ def test(clients: Clients, settings: Settings, endpoint: str, package: str) -> d
     try:
         images = known_images(clients("s3"), described)
         if not images:
-            predictions.smoke_test(clients, settings, endpoint)
+            ask_about_noise(clients, settings, endpoint)
             return {"images": 0, "correct": 0, "note": "no evaluated images are there: asked about noise"}
         answers = []
         for name, label, png in images:
@@ -78,3 +80,30 @@ def known_images(s3: Any, described: dict[str, Any]) -> list[tuple[str, str, byt
             if png is not None:
                 images.append((name, label, png))
     return images
+
+
+def ask_about_noise(clients: Clients, settings: Settings, name: str) -> None:
+    """Asks about one picture of noise and wants a probability for each class, which sum to 1.
+
+    Raises:
+        PredictError: the answer is something else.
+    """
+    expected = len(predictions.deployed_classes(clients("sagemaker"), name) or settings.classes)
+    answer = predictions.invoke(
+        clients("sagemaker-runtime"), name, noise_png(), "image/png", predictions.SMOKE_TEST
+    )
+    if len(answer) != expected or abs(sum(answer) - 1) > 1e-3:
+        raise PredictError(
+            f"the endpoint {name} answered {answer} to a test image, not {expected} probabilities: "
+            f"delete it with `scones endpoint delete {name}`"
+        )
+
+
+def noise_png(size: int = 32, seed: int = 0) -> bytes:
+    """A PNG of `size`x`size` random pixels, the same for the same seed."""
+    from PIL import Image
+
+    pixels = random.Random(seed).randbytes(size * size * 3)  # noqa: S311 - a picture, not a secret
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", (size, size), pixels).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline import runs
+from pipeline.errors import is_missing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -119,7 +120,7 @@ def describe(sagemaker: Any, name: str) -> Tuned:
     try:
         job = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in runs.MISSING:
+        if not is_missing(error):
             raise
         raise NoTuningJobError(f"there is no tuning job {name}: see `scones pipeline list`") from None
     config = job["HyperParameterTuningJobConfig"]

@@ -7,7 +7,6 @@ https://www.cs.toronto.edu/~kriz/cifar.html
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 
 from processing.job import JobError
 
@@ -51,17 +50,10 @@ COARSE_OF_FINE = (
 CHANNEL_OF_SPLIT = {"train": "train", "test": "validation"}
 
 
-@dataclass(frozen=True)
-class OfficialArchive:
-    """One of the two archives on the data set's own page."""
-
-    file_name: str
-    md5: str
-
-
+# The python version on the data set's own page, which also gives its md5.
 OFFICIAL_BASE = "https://www.cs.toronto.edu/~kriz/"
-OFFICIAL_PYTHON = OfficialArchive("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85")
-OFFICIAL_BINARY = OfficialArchive("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8")
+OFFICIAL_FILE = "cifar-100-python.tar.gz"
+OFFICIAL_MD5 = "eb9058c3a382ffc7106e4002c42a8d85"
 
 
 class UnknownClassError(JobError):

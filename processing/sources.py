@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from processing.cifar100 import OFFICIAL_BASE, OFFICIAL_PYTHON
+from processing.cifar100 import OFFICIAL_BASE, OFFICIAL_FILE, OFFICIAL_MD5
 from processing.job import JobError
 
 TIMEOUT_SECONDS = 30.0  # to connect, and between two pieces
@@ -98,7 +98,7 @@ def resolve(text: str, mirror: str | None = None) -> tuple[LocalSource | RemoteS
     """
     if text == "cifar100":
         base = mirror or os.environ.get("SCONES_MIRROR") or OFFICIAL_BASE
-        return _source(base.rstrip("/") + "/" + OFFICIAL_PYTHON.file_name), OFFICIAL_PYTHON.md5
+        return _source(base.rstrip("/") + "/" + OFFICIAL_FILE), OFFICIAL_MD5
     return _source(text), None
 
 

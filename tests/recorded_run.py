@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from localaws import control
 from monitoring.drift import FEWEST
-from pipeline import archives, clients, deployment, endpoints, runs
+from pipeline import archives, clients, endpoints, environments, runs
 from pipeline.cli import app
 from pipeline.commands.monitor import DRIFTED
 from pipeline.settings import load
@@ -212,7 +212,7 @@ class Run:
     def _staged(self) -> int | None:
         """The version that staging serves, as the owner sees it."""
         try:
-            return deployment.staged_package(self._owner, self.settings, "staging").version
+            return environments.staged_package(self._owner, self.settings, "staging").version
         except endpoints.NoEndpointError:
             return None
 

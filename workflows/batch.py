@@ -22,7 +22,6 @@ from workflows.plan import WorkflowPlan
 
 MAX_IMAGES = 100_000  # whose results the function that merges them holds in half of its memory
 MAX_BATCH = 100  # whose keys and results stay under 262,144 bytes
-MAX_CONCURRENCY = 1_000  # Lambda's default for all functions of an account
 POLL_SECONDS = (0.1, 3.0)  # between two looks at a map run: at first, and at most
 ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 GOOD = ("ImageClassified", "ThresholdNotMet")

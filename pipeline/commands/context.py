@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,32 +14,24 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The options before the command."""
-
-    target: str | None = None
-
-
-def load_settings(context: typer.Context) -> Settings:
+def load_settings(context: typer.Context, environment: str | None = None, complete: bool = True) -> Settings:
+    """For the target that was named before the command; `environment` is in place of the settings' own."""
     from pipeline import settings
 
-    chosen = context.obj or Chosen()
-    return settings.load(target=chosen.target)
+    return settings.load(complete=complete, target=context.obj, environment=environment)
 
 
-def draft(context: typer.Context) -> tuple[Settings, Clients]:
+def draft(context: typer.Context, environment: str | None = None) -> tuple[Settings, Clients]:
     """Settings that may want bucket and roles, and clients of the place that they name."""
-    from pipeline import clients, settings
+    from pipeline import clients
 
-    chosen = context.obj or Chosen()
-    loaded = settings.load(complete=False, target=chosen.target)
+    loaded = load_settings(context, environment, complete=False)
     return loaded, clients.connect(loaded)
 
 
-def connect(context: typer.Context) -> tuple[Settings, Clients]:
+def connect(context: typer.Context, environment: str | None = None) -> tuple[Settings, Clients]:
     """Settings, with what the foundation stack made where they name nothing else, and clients."""
     from pipeline import foundation
 
-    settings, clients = draft(context)
+    settings, clients = draft(context, environment)
     return foundation.fill_in(settings, clients), clients

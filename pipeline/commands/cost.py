@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.context import Chosen, Json
+from pipeline.commands.context import Json, load_settings
 
 
 def cost(
@@ -21,11 +21,10 @@ def cost(
 
     Asks nobody, starts nothing.
     """
-    from pipeline import console, settings
+    from pipeline import console
     from pipeline import cost as estimate
 
-    chosen = context.obj or Chosen()
-    loaded = settings.load(complete=False, target=chosen.target, environment=environment)
+    loaded = load_settings(context, environment, complete=False)
     table = estimate.prices()
     parts = {
         "an execution": estimate.execution(loaded, table),

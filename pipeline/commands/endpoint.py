@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.commands.context import Json, connect
+from pipeline.commands.context import Json, Yes, connect
 
 if TYPE_CHECKING:
-    from pipeline.clients import Clients
     from pipeline.deployment import Record
     from pipeline.settings import Settings
 
@@ -30,7 +29,6 @@ Environment = Annotated[
 RecordFile = Annotated[
     Path | None, typer.Option("--record", dir_okay=False, help="Write what was done to this file, as JSON.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @app.command()
@@ -47,11 +45,11 @@ def deploy(
     as_json: Json = False,
 ) -> None:
     """Deploy an approved package: makes the environment's endpoint or updates it in place, and tests it."""
-    settings, clients = _connect(context, environment)
-    from pipeline import deployment, registry
+    settings, clients = connect(context, environment)
+    from pipeline import deployment, environments, registry
 
     found = registry.approved(clients("sagemaker"), settings.model_package_group, package)
-    deployment.require_staged(clients, settings, found)
+    environments.require_staged(clients, settings, found)
     with _shown(settings, record, as_json) as shown:
         shown(lambda name, status: deployment.deploy(clients, settings, found, name, status, new))
 
@@ -61,7 +59,7 @@ def rollback(
     context: typer.Context, environment: Environment = None, record: RecordFile = None, as_json: Json = False
 ) -> None:
     """Go back to the package that the environment's endpoint served before."""
-    settings, clients = _connect(context, environment)
+    settings, clients = connect(context, environment)
     from pipeline import deployment
 
     with _shown(settings, record, as_json) as shown:
@@ -82,11 +80,11 @@ def promote(
     as_json: Json = False,
 ) -> None:
     """Test what staging serves, ask a person, and deploy the very same package to prod."""
-    settings, clients = _connect(context, to)
-    from pipeline import deployment, smoke
+    settings, clients = connect(context, to)
+    from pipeline import deployment, environments, smoke
 
-    package = deployment.staged_package(clients, settings, source)
-    tested = smoke.test(clients, settings, deployment.endpoint_of(clients, settings, source), package.arn)
+    package = environments.staged_package(clients, settings, source)
+    tested = smoke.test(clients, settings, environments.endpoint_of(clients, settings, source), package.arn)
     if not as_json:
         print(f"{source} serves package {package.version}: {tested['correct']} of {tested['images']} right")
     if not yes:
@@ -103,7 +101,7 @@ def on_approval(
     yes: Yes = False,
 ) -> None:
     """Let EventBridge deploy each package that is approved, and tell of rejected ones that serve."""
-    settings, clients = _connect(context, environment)
+    settings, clients = connect(context, environment)
     from pipeline import approval, change_sets
     from workflows import deploy, stacks
 
@@ -148,9 +146,9 @@ def predict(
 def list_endpoints(context: typer.Context, as_json: Json = False) -> None:
     """List the endpoints, with their environments and the packages that they serve."""
     settings, clients = connect(context)
-    from pipeline import console, deployment
+    from pipeline import console, environments
 
-    rows = [asdict(each) for each in deployment.serving(clients("sagemaker"), settings)]
+    rows = [asdict(each) for each in environments.serving(clients("sagemaker"), settings)]
     columns = ("name", "status", "environment", "package", "created", "modified")
     console.print_rows(rows, columns, "no endpoint: run `scones endpoint deploy`", as_json)
 
@@ -163,16 +161,6 @@ def delete(context: typer.Context, endpoint: Annotated[str, typer.Argument(help=
 
     for what in endpoints.delete_all(clients, settings, endpoint):
         print(f"deleted {what}")
-
-
-def _connect(context: typer.Context, environment: str | None) -> tuple[Settings, Clients]:
-    """As `connect`, for the named environment."""
-    from pipeline import clients, foundation, settings
-
-    chosen = context.obj.target if context.obj else None
-    draft = settings.load(complete=False, target=chosen, environment=environment)
-    made = clients.connect(draft)
-    return foundation.fill_in(draft, made), made
 
 
 @contextmanager

@@ -129,10 +129,10 @@ def _drawn(
 
     check_target(out)
     settings, clients = connect(context)
-    from pipeline import deployment, endpoints, monitor, predictions
+    from pipeline import endpoints, environments, monitor, predictions
 
     if environment:
-        name = deployment.endpoint_of(clients, settings, environment)
+        name = environments.endpoint_of(clients, settings, environment)
     else:
         name = endpoint or endpoints.newest(clients("sagemaker"), settings)
     # Looked up once: a deployment meanwhile must not mix two packages.

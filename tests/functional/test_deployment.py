@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from PIL import Image
 
 from lambdas.deployer import handler as deployer
-from pipeline import approval, deployment, endpoints, registry
+from pipeline import approval, deployment, endpoints, environments, registry
 from pipeline import clients as clients_module
 from pipeline import settings as settings_module
 from pipeline.endpoints import DeployError, NoEndpointError
@@ -337,14 +337,14 @@ def test_prod_takes_what_staging_serves(world):
     staging, prod = world.of("staging"), world.of("prod")
     first, other = world.package("staged"), world.package("other")
     with pytest.raises(NoEndpointError, match="staging has no endpoint in service"):
-        deployment.require_staged(world.clients, prod, first)
+        environments.require_staged(world.clients, prod, first)
     deployment.deploy(world.clients, staging, first)
     with pytest.raises(DeployError, match="prod takes what staging serves"):
-        deployment.require_staged(world.clients, prod, other)
-    package = deployment.staged_package(world.clients, prod, "staging")
+        environments.require_staged(world.clients, prod, other)
+    package = environments.staged_package(world.clients, prod, "staging")
     made = deployment.deploy(world.clients, prod, package)
     assert (made.package, made.environment) == (first.arn, "prod")
-    assert made.endpoint != deployment.endpoint_of(world.clients, prod, "staging")
+    assert made.endpoint != environments.endpoint_of(world.clients, prod, "staging")
 
 
 def test_approval_deploys_and_rejection_tells(world):
@@ -373,6 +373,6 @@ def test_approval_deploys_and_rejection_tells(world):
 
 def in_service(world, environment):
     try:
-        return deployment.endpoint_of(world.clients, world.settings, environment)
+        return environments.endpoint_of(world.clients, world.settings, environment)
     except NoEndpointError:
         return None

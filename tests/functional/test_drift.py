@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from PIL import Image
 
-from pipeline import cli, deployment, endpoints, monitor, predictions, registry
+from pipeline import cli, deployment, endpoints, environments, monitor, predictions, registry
 from pipeline import clients as clients_module
 from pipeline import settings as settings_module
 from tests.functional.endpoints import IMAGE, archive
@@ -222,7 +222,7 @@ def test_a_later_package_is_not_judged_by_what_an_earlier_one_answered(world, ch
 
 
 def test_the_list_says_what_serves_where(world):
-    (found,) = (each for each in deployment.serving(world.clients("sagemaker"), world.settings))
+    (found,) = (each for each in environments.serving(world.clients("sagemaker"), world.settings))
     assert (found.name, found.environment) == (world.endpoint, "dev")
     assert re.fullmatch(rf"{NAME}/\d+", found.package)
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from PIL import Image
 
 from pipeline import clients as clients_module
-from pipeline import deployment, endpoints, pictures, predictions, registry, runs, thresholds
+from pipeline import deployment, endpoints, pictures, predictions, registry, runs, smoke, thresholds
 from pipeline import settings as settings_module
 from pipeline.archives import upload
 from processing.synthetic import write_archive
@@ -178,7 +178,7 @@ def endpoint(succeeded, clients, settings):
 
 
 def test_endpoint_answers(endpoint, clients, settings):
-    predictions.smoke_test(clients, settings, endpoint)
+    smoke.ask_about_noise(clients, settings, endpoint)
     buffer = io.BytesIO()
     Image.new("RGB", (48, 40), (200, 30, 30)).save(buffer, "JPEG")
     answer = predictions.predict(clients, settings, endpoint, buffer.getvalue(), "image/jpeg")

@@ -9,7 +9,7 @@ from botocore.response import StreamingBody
 from PIL import Image
 
 from lambdas.deployer import handler as deployer
-from pipeline import endpoints, predictions
+from pipeline import endpoints, predictions, smoke
 from pipeline.endpoints import NoEndpointError
 from pipeline.predictions import PredictError, Prediction
 from pipeline.registry import Package
@@ -181,13 +181,13 @@ def test_smoke_test(clients, settings, now, answer, good):
     expect_classes(clients, now, "a b")
     expect_answer(clients, answer)
     if good:
-        predictions.smoke_test(clients, settings, "e")
+        smoke.ask_about_noise(clients, settings, "e")
     else:
         with pytest.raises(PredictError, match="not 2 probabilities"):
-            predictions.smoke_test(clients, settings, "e")
+            smoke.ask_about_noise(clients, settings, "e")
 
 
 def test_noise_is_a_picture_and_repeatable():
-    png = predictions.noise_png(16, seed=3)
+    png = smoke.noise_png(16, seed=3)
     assert Image.open(io.BytesIO(png)).size == (16, 16)
-    assert png == predictions.noise_png(16, seed=3) != predictions.noise_png(16, seed=4)
+    assert png == smoke.noise_png(16, seed=3) != smoke.noise_png(16, seed=4)
