@@ -19,6 +19,8 @@ from workflows import ClientFactory
 from workflows.plan import WorkflowPlan
 
 REJECTED = "ReviewRejected"
+# Step Functions forgets an execution with its state machine, and 90 days after its end.
+GONE = "ExecutionDoesNotExist"
 _CLOSED_TOKEN = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
 
 
@@ -165,7 +167,10 @@ class Reviews:
 
     def _close(self, item: ReviewItem) -> None:
         """Into the closed ones, once its execution has ended and it is known as what."""
-        found = self._steps.describe_execution(executionArn=item.execution_arn)
+        try:
+            found = self._steps.describe_execution(executionArn=item.execution_arn)
+        except self._steps.exceptions.ExecutionDoesNotExist:
+            found = {"status": GONE}
         if found["status"] == "RUNNING":
             return
         if found["status"] == "SUCCEEDED":

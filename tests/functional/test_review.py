@@ -174,3 +174,19 @@ def test_heartbeats_keep_an_item_open(client: Callable[..., Any], endpoint_name:
 def test_what_does_not_wait_is_said(reviews: Reviews) -> None:
     with pytest.raises(NoReviewError, match="no image waits as nobody"):
         reviews.find("nobody")
+
+
+def test_an_item_whose_execution_is_forgotten_is_closed_and_keeps_no_other_from_being_seen(
+    client: Callable[..., Any], deployed: WorkflowPlan, reviews: Reviews
+) -> None:
+    """As after the state machine was deleted and made again."""
+    started, item = waiting(client, deployed, reviews, "after-the-forgotten")
+    gone = item.as_dict() | {"execution_arn": f"{started.execution_arn}-gone", "task_token": "AAAA"}
+    message = {name: value for name, value in gone.items() if name not in ("id", "status")}
+    queue = client("sqs").get_queue_url(QueueName=deployed.review_queue_name)["QueueUrl"]
+    client("sqs").send_message(QueueUrl=queue, MessageBody=json.dumps(message))
+    ids = [one.id for one in reviews.open()]
+    assert item.id in ids
+    assert f"{item.id}-gone" not in ids
+    assert reviews.find(f"{item.id}-gone").status == "ExecutionDoesNotExist"
+    reviews.answer(item, None, "ada")
