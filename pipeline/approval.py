@@ -6,10 +6,21 @@ import json
 from typing import TYPE_CHECKING
 
 from pipeline.endpoint_template import template
+from pipeline.endpoints import DeployError
+from pipeline.environments import PROD
 from workflows.plan import ApprovalPlan
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
+
+
+def require_before_prod(settings: Settings) -> None:
+    """Raises DeployError for prod, which takes nothing that was not tested in staging."""
+    if settings.environment == PROD:
+        raise DeployError(
+            "an approval alone deploys nothing to prod, which takes what staging serves: let approvals go to "
+            "staging, and `scones endpoint promote` from there"
+        )
 
 
 def plan(settings: Settings) -> ApprovalPlan:

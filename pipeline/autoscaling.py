@@ -33,7 +33,8 @@ def ensure(client: Any, hosting: Hosting, endpoint: str) -> dict[str, Any] | Non
         remove(client, endpoint)
         return None
     limits = {"MinCapacity": hosting.min_instances, "MaxCapacity": hosting.max_instances}
-    client.register_scalable_target(**target(endpoint), **limits)
+    if not _on_schedule(client, hosting, endpoint):
+        client.register_scalable_target(**target(endpoint), **limits)
     client.put_scaling_policy(
         PolicyName=f"{endpoint}-invocations",
         PolicyType="TargetTrackingScaling",
@@ -59,6 +60,14 @@ def ensure(client: Any, hosting: Hosting, endpoint: str) -> dict[str, Any] | Non
         )
     _remove_actions(client, endpoint, keep=names)
     return {**limits, "invocations_per_instance": hosting.invocations_per_instance, "schedule": names}
+
+
+def _on_schedule(client: Any, hosting: Hosting, endpoint: str) -> bool:
+    """Whether limits of the schedule hold: a deployment at noon must not undo what began at eight."""
+    ids = [target(endpoint)["ResourceId"]]
+    found = client.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=ids)["ScalableTargets"]
+    scheduled = [(entry.min_instances, entry.max_instances) for entry in hosting.schedule]
+    return any((each["MinCapacity"], each["MaxCapacity"]) in scheduled for each in found)
 
 
 def remove(client: Any, endpoint: str) -> list[str]:

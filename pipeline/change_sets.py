@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from pipeline.asking import confirmed
 from pipeline.console import console
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 SIGNS = {"Add": ("+", "green"), "Modify": ("~", "yellow"), "Remove": ("-", "red")}
 _SHOWN = 100  # characters of a property's change
-
-
-class ConfirmationError(Exception):
-    """There is nobody to ask, or the person said no."""
 
 
 def approver(yes: bool) -> Callable[[ChangeSet], bool]:
@@ -35,19 +31,10 @@ def approver(yes: bool) -> Callable[[ChangeSet], bool]:
         show(change_set)
         if yes:
             return True
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            raise ConfirmationError(
-                f"nothing was changed in {change_set.stack.name}: there is no terminal to ask in, so say "
-                "--yes to make these changes"
-            )
-        return confirmed(f"change {change_set.stack.name} like this?")
+        name = change_set.stack.name
+        return confirmed(f"change {name} like this?", f"nothing was changed in {name}")
 
     return approve
-
-
-def confirmed(question: str) -> bool:
-    """Only `y` and `yes` are yes."""
-    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
 def show(change_set: ChangeSet) -> None:

@@ -16,7 +16,7 @@ class NoStackError(Exception):
 
 
 class EndpointUrlError(Exception):
-    """AWS_ENDPOINT_URL is no URL."""
+    """AWS_ENDPOINT_URL is no URL, or not one of the place that was chosen."""
 
 
 class Clients:
@@ -47,11 +47,31 @@ def connect(settings: Settings) -> Clients:
 
     Raises:
         NoStackError: none runs there.
+        EndpointUrlError: target is aws, and the environment is that of the local AWS.
     """
-    if settings.target == "local" and not os.environ.get("AWS_ENDPOINT_URL"):
+    if settings.target == "aws":
+        _refuse_this_machine()
+        return Clients(boto3.Session(region_name=settings.region))
+    for name in list(os.environ):  # they stand above AWS_ENDPOINT_URL, and would send requests elsewhere
+        if name.startswith("AWS_ENDPOINT_URL_") or name == "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS":
+            del os.environ[name]
+    if not os.environ.get("AWS_ENDPOINT_URL"):
         os.environ.update(_running_environment(settings))
         os.environ.pop("AWS_PROFILE", None)
     return Clients(boto3.Session(region_name=settings.region))
+
+
+def _refuse_this_machine() -> None:
+    """What `scones local up` exports must not make a deployment to the account one to this machine."""
+    url = os.environ.get("AWS_ENDPOINT_URL")
+    if url:
+        from localaws.stack import client_environment
+
+        if os.environ.get("AWS_ACCESS_KEY_ID") == client_environment(url)["AWS_ACCESS_KEY_ID"]:
+            raise EndpointUrlError(
+                f"the target is aws, but AWS_ENDPOINT_URL and the credentials are the local AWS's ({url}): "
+                "use a shell without its exports, or choose --target local"
+            )
 
 
 def _running_environment(settings: Settings) -> dict[str, str]:

@@ -29,7 +29,12 @@ IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 
 @dataclass
 class Record:
-    """What a deployment did; `statuses` are the endpoint's, with the seconds at which each was first seen."""
+    """What a deployment did.
+
+    Attributes:
+        statuses: the endpoint's, with the seconds at which each was first seen.
+        raised_alarms: in ALARM before an update, which they therefore could not guard.
+    """
 
     endpoint: str
     environment: str
@@ -43,6 +48,7 @@ class Record:
     statuses: list[dict[str, Any]] = field(default_factory=list)
     smoke_test: dict[str, Any] | None = None
     alarms: list[str] = field(default_factory=list)
+    raised_alarms: list[str] = field(default_factory=list)
     scaling: dict[str, Any] | None = None
     outcome: str = "InProgress"
     reason: str | None = None
@@ -81,8 +87,11 @@ def deploy(
             f"the endpoint {current['EndpointName']} is {current['EndpointStatus']}: wait for that to end"
         )
     name, previous = (current["EndpointName"], current["EndpointConfigName"]) if current else (None, None)
+    raised: list[str] = []
     if name:
         alarms.ensure(clients("cloudwatch"), settings.hosting, name, only_missing=True)
+        states = deployer.alarm_states(clients, made_from, name)
+        raised = [alarm for alarm, state in states.items() if state == "ALARM"]
     started = datetime.now(UTC)
     endpoint, config = deployer.begin(clients, made_from, package.arn, name)
     record = Record(
@@ -95,6 +104,7 @@ def deploy(
         previous_package=deployer.deployed_package(sagemaker, previous) if previous else None,
         started=started,
         tags=deployer.tags_of(sagemaker, made_from, package.arn),
+        raised_alarms=raised,
     )
     on_name(record)
     _finish(clients, settings, record, on_status)
@@ -122,7 +132,7 @@ def rollback(
     endpoint, live = current["EndpointName"], current["EndpointConfigName"]
     serving = deployer.deployed_package(sagemaker, live)
     # No newer ones: those never served, or were made meanwhile.
-    earlier = _older(endpoints.configs_of(sagemaker, settings, endpoint), live)
+    earlier = _older(deployer.configs_of(sagemaker, settings.endpoint_name_prefix, endpoint), live)
     if not earlier:
         raise NoEndpointError(f"the endpoint {endpoint} has no earlier package to go back to")
     target = _of_another_package(sagemaker, earlier, serving) or earlier[0]
@@ -264,7 +274,7 @@ def _prune(sagemaker: Any, settings: Settings, record: Record) -> None:
 
     What is newer than this deployment is another's, and stays.
     """
-    configs = endpoints.configs_of(sagemaker, settings, record.endpoint)
+    configs = deployer.configs_of(sagemaker, settings.endpoint_name_prefix, record.endpoint)
     kept: set[str | None] = {record.config}
     if record.previous_config and record.action != "rollback":
         served = [record.previous_config, *_older(configs, record.previous_config)]

@@ -125,8 +125,30 @@ def _stacks(clients: Clients, settings: Settings) -> Iterator[Item]:
     cloudformation, own = clients("cloudformation"), foundation.stack_name(settings)
     for name in _stack_names(cloudformation, settings):
         if name != own:
-            count = len(stacks.resources(cloudformation, name))
-            yield Item("stack", name, partial(stacks.delete, cloudformation, name), f"{count} resources")
+            made = stacks.resources(cloudformation, name)
+            machines = [each for each in made if each["ResourceType"] == "AWS::StepFunctions::StateMachine"]
+            arns = [machine["PhysicalResourceId"] for machine in machines]
+            waiting = len(_running(clients, arns))
+            note = f"{len(made)} resources" + (f"; {waiting} executions are stopped first" if waiting else "")
+            yield Item("stack", name, partial(_remove_stack, clients, name, arns), note)
+
+
+def _remove_stack(clients: Clients, name: str, machines: list[str]) -> None:
+    """A state machine is gone once its executions have ended, and one may wait for a person for days."""
+    for execution in _running(clients, machines):
+        with suppress(clients("stepfunctions").exceptions.ExecutionDoesNotExist):
+            clients("stepfunctions").stop_execution(executionArn=execution, error="Destroyed")
+    stacks.delete(clients("cloudformation"), name)
+
+
+def _running(clients: Clients, machines: list[str]) -> list[str]:
+    pages = clients("stepfunctions").get_paginator("list_executions")
+    return [
+        execution["executionArn"]
+        for machine in machines
+        for page in pages.paginate(stateMachineArn=machine, statusFilter="RUNNING")
+        for execution in page["executions"]
+    ]
 
 
 def _stack_names(cloudformation: Any, settings: Settings) -> list[str]:

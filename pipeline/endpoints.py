@@ -57,15 +57,11 @@ def describe(sagemaker: Any, name: str) -> dict[str, Any]:
 
 
 def endpoints(
-    sagemaker: Any,
-    prefix: str,
-    in_service: bool = False,
-    ours: Callable[[str, str], bool] = deployer.is_ours,
+    sagemaker: Any, prefix: str, ours: Callable[[str, str], bool] = deployer.is_ours
 ) -> list[Endpoint]:
     """Those that were made with this very prefix, the newest first; `ours` is told a name and the prefix."""
-    extra = {"StatusEquals": "InService"} if in_service else {}
     pages = sagemaker.get_paginator("list_endpoints").paginate(
-        NameContains=prefix, SortBy="CreationTime", SortOrder="Descending", **extra
+        NameContains=prefix, SortBy="CreationTime", SortOrder="Descending"
     )
     return [
         Endpoint(
@@ -78,18 +74,6 @@ def endpoints(
         for endpoint in page["Endpoints"]
         if ours(endpoint["EndpointName"], prefix)
     ]
-
-
-def newest(sagemaker: Any, settings: Settings) -> str:
-    """The name of the newest endpoint in service.
-
-    Raises:
-        NoEndpointError: there is none.
-    """
-    found = endpoints(sagemaker, settings.endpoint_name_prefix, in_service=True)
-    if not found:
-        raise NoEndpointError("no endpoint is in service: run `scones endpoint deploy`")
-    return found[0].name
 
 
 def delete(sagemaker: Any, name: str) -> list[str]:
@@ -117,30 +101,18 @@ def delete(sagemaker: Any, name: str) -> list[str]:
     return removed
 
 
-def configs_of(sagemaker: Any, settings: Settings, endpoint: str) -> list[str]:
-    """The endpoint configs that were made for the endpoint, the newest first."""
-    pages = sagemaker.get_paginator("list_endpoint_configs").paginate(
-        NameContains=settings.endpoint_name_prefix, SortBy="CreationTime", SortOrder="Descending"
-    )
-    tag = {"Key": "scones:endpoint", "Value": endpoint}
-    return [
-        config["EndpointConfigName"]
-        for page in pages
-        for config in page["EndpointConfigs"]
-        if tag in sagemaker.list_tags(ResourceArn=config["EndpointConfigArn"])["Tags"]
-    ]
-
-
 def delete_all(clients: Clients, settings: Settings, name: str) -> list[str]:
     """Deletes the endpoint as `delete` does, and what only it has: old configs, models, scaling, alarms.
 
     Raises:
         NoEndpointError: nothing of this name is there.
+        DeployError: it is being changed, and SageMaker deletes none that is.
     """
     from pipeline import alarms, autoscaling
 
     sagemaker = clients("sagemaker")
-    earlier = configs_of(sagemaker, settings, name)
+    _require_idle(sagemaker, name)
+    earlier = deployer.configs_of(sagemaker, settings.endpoint_name_prefix, name)
     removed = autoscaling.remove(clients("application-autoscaling"), name)
     removed += delete(sagemaker, name)
     for config in earlier:
@@ -148,6 +120,16 @@ def delete_all(clients: Clients, settings: Settings, name: str) -> list[str]:
             deployer.remove(sagemaker, config)
             removed += [f"endpoint config {config}", f"model {config}"]
     return removed + alarms.remove(clients("cloudwatch"), name)
+
+
+def _require_idle(sagemaker: Any, name: str) -> None:
+    """Before anything else is taken from an endpoint that stays."""
+    try:
+        status = describe(sagemaker, name)["EndpointStatus"]
+    except NoEndpointError:
+        return
+    if status in deployer.BUSY and status != "Deleting":
+        raise DeployError(f"the endpoint {name} is {status}: wait for that to end")
 
 
 def _remove(sagemaker: Any, name: str, models: list[str], config: str | None = None) -> list[str]:

@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from pipeline.registry import Package
     from pipeline.settings import Settings
 
+# An update goes on beside what serves.
+ANSWERING = ("InService", "Updating", "SystemUpdating", "RollingBack")
+
+
+PROD = "prod"
+
 
 def require_staged(clients: Clients, settings: Settings, package: Package) -> None:
     """For prod: raises DeployError unless staging serves the very package."""
-    if settings.environment != "prod":
+    if settings.environment != PROD:
         return
     if package.arn != staged_package(clients, settings, "staging").arn:
         raise DeployError(
@@ -28,14 +34,32 @@ def require_staged(clients: Clients, settings: Settings, package: Package) -> No
         )
 
 
-def endpoint_of(clients: Clients, settings: Settings, environment: str) -> str:
-    """The name of the environment's endpoint. Raises NoEndpointError when none is in service."""
+def endpoint_of(
+    clients: Clients, settings: Settings, environment: str, statuses: tuple[str, ...] = ("InService",)
+) -> str:
+    """The name of the environment's endpoint.
+
+    Raises:
+        NoEndpointError: it has none, or one of another status.
+    """
     found = deployer.find_endpoint(clients("sagemaker"), settings.endpoint_name_prefix, environment)
-    if found is None or found["EndpointStatus"] != "InService":
+    if found is None or found["EndpointStatus"] not in statuses:
         raise NoEndpointError(
-            f"{environment} has no endpoint in service: `scones endpoint deploy --environment {environment}`"
+            f"the environment {environment} has no endpoint in service: `scones endpoint deploy "
+            f"--environment {environment}` makes one, `scones endpoint list` shows those of others"
         )
     return str(found["EndpointName"])
+
+
+def chosen(clients: Clients, settings: Settings, endpoint: str | None) -> str:
+    """The endpoint to ask or look at: the one that a person named, or else that of the settings' environment.
+
+    Raises:
+        NoEndpointError: it is not there, or does not answer.
+    """
+    if endpoint is None:
+        return endpoint_of(clients, settings, settings.environment, ANSWERING)
+    return str(endpoints.describe(clients("sagemaker"), endpoint)["EndpointName"])
 
 
 @dataclass(frozen=True)

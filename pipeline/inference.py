@@ -75,10 +75,10 @@ def classes(clients: Clients, settings: Settings) -> tuple[str, ...]:
     """In the order of the probabilities of the endpoint that the workflow asks; else the settings'."""
     sagemaker = clients("sagemaker")
     stack = stacks.outputs(clients("cloudformation"), workflow_plan(settings).stack_name)
+    if "EndpointName" not in stack:
+        return settings.classes
     try:
-        # A stack of an earlier version does not say which.
-        name = stack.get("EndpointName") or endpoints.newest(sagemaker, settings)
-        return predictions.deployed_classes(sagemaker, name) or settings.classes
+        return predictions.deployed_classes(sagemaker, stack["EndpointName"]) or settings.classes
     except endpoints.NoEndpointError:
         return settings.classes
     except ClientError as error:  # its package or model is gone; people must be able to review all the same

@@ -45,7 +45,9 @@ def lambda_handler(event: Any, _context: Any) -> Any:
         ) from None
     log.setLevel(logging.INFO)
     template = json.loads(os.environ["TEMPLATE"])
-    if status == "Approved":
+    if "ModelApprovalStatus" not in event["detail"].get("UpdatedModelPackageFields", ["ModelApprovalStatus"]):
+        done = {"action": "none", "reason": "the status is as before"}
+    elif status == "Approved":
         done = on_approval(template, package)
     elif status == "Rejected":
         done = on_rejection(template, package)
@@ -56,11 +58,20 @@ def lambda_handler(event: Any, _context: Any) -> Any:
 
 
 def on_approval(template: Any, package: str) -> Any:
+    """SageMaker may send an event more than once, and Lambda may try one again after a newer one."""
     sagemaker = client("sagemaker")
+    if sagemaker.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"] != "Approved":
+        return {"action": "none", "reason": "it is not approved any more"}
+    newer = newest_approved(sagemaker, package)
+    if version_of(newer) > version_of(package):
+        return {"action": "none", "reason": f"{newer} is approved, too, and newer"}
     endpoint = find_endpoint(sagemaker, template["name_prefix"], template["environment"])
     if endpoint and deployed_package(sagemaker, endpoint["EndpointConfigName"]) == package:
         return {"action": "none", "endpoint": endpoint["EndpointName"]}
     if endpoint and endpoint["EndpointStatus"] in BUSY:
+        pending = endpoint.get("PendingDeploymentSummary", {}).get("EndpointConfigName")
+        if pending and deployed_package(sagemaker, pending) == package:
+            return {"action": "none", "endpoint": endpoint["EndpointName"], "reason": "it is on its way"}
         raise EndpointBusyError(f"{endpoint['EndpointName']} is {endpoint['EndpointStatus']}")
     name, made = begin(client, template, package, endpoint["EndpointName"] if endpoint else None)
     return {"action": "updated" if endpoint else "created", "endpoint": name, "config": made}
@@ -88,9 +99,15 @@ def begin(clients: Any, template: Any, package: str, endpoint: str | None = None
     """Starts an endpoint with the package, or the update of `endpoint` to it.
 
     Returns the endpoint's name, and that of the new model and endpoint config. What was made is deleted again
-    if a later part is refused.
+    if a later part is refused. What an update left behind that its alarms undid, with nobody waiting for it,
+    goes first: it never served, and nobody must go back to it.
     """
     sagemaker = clients("sagemaker")
+    if endpoint:
+        live = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
+        configs = configs_of(sagemaker, template["name_prefix"], endpoint)
+        for config in configs[: configs.index(live)] if live in configs else []:
+            remove(sagemaker, config)
     made = unique_name(template["name_prefix"])
     name = endpoint or made
     tags = [{"Key": key, "Value": value} for key, value in tags_of(sagemaker, template, package).items()]
@@ -130,16 +147,25 @@ def tags_of(sagemaker: Any, template: Any, package: str) -> dict[str, str]:
 
 
 def update_options(clients: Any, template: Any, endpoint: str) -> dict[str, Any]:
-    """The template's DeploymentConfig with those of the endpoint's alarms that are there."""
+    """The template's DeploymentConfig with those of the endpoint's alarms that are there and quiet.
+
+    One that is in ALARM already is of the model that serves: it would undo the update that may mend it.
+    """
     options = dict(template.get("update", {}))
     deployment = template.get("deployment")
     if deployment:
-        names = [f"{endpoint}-{alarm}" for alarm in template["rollback_alarms"]]
-        found = clients("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"] if names else []
-        alarms = [{"AlarmName": alarm["AlarmName"]} for alarm in found]
+        states = alarm_states(clients, template, endpoint)
+        alarms = [{"AlarmName": alarm} for alarm, state in states.items() if state != "ALARM"]
         extra = {"AutoRollbackConfiguration": {"Alarms": alarms}} if alarms else {}
         options["DeploymentConfig"] = {**deployment, **extra}
     return options
+
+
+def alarm_states(clients: Any, template: Any, endpoint: str) -> dict[str, str]:
+    """Of those of the template's alarms that the endpoint has, by their names."""
+    names = [f"{endpoint}-{alarm}" for alarm in template["rollback_alarms"]]
+    found = clients("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"] if names else []
+    return {alarm["AlarmName"]: alarm["StateValue"] for alarm in found}
 
 
 def find_endpoint(sagemaker: Any, prefix: str, environment: str) -> Any:
@@ -164,6 +190,42 @@ def endpoints(sagemaker: Any, prefix: str) -> list[Any]:
 
 def describe(sagemaker: Any, summary: Any) -> Any:
     return sagemaker.describe_endpoint(EndpointName=summary["EndpointName"])
+
+
+def configs_of(sagemaker: Any, prefix: str, endpoint: str) -> list[str]:
+    """The endpoint configs that were made for the endpoint, the newest first."""
+    pages = sagemaker.get_paginator("list_endpoint_configs").paginate(
+        NameContains=prefix, SortBy="CreationTime", SortOrder="Descending"
+    )
+    found = (config for page in pages for config in page["EndpointConfigs"])
+    ours = [config for config in found if is_ours(config["EndpointConfigName"], prefix)]
+    return [config["EndpointConfigName"] for config in ours if _is_for(sagemaker, config, endpoint)]
+
+
+def _is_for(sagemaker: Any, config: Any, endpoint: str) -> bool:
+    try:
+        tags = sagemaker.list_tags(ResourceArn=config["EndpointConfigArn"])["Tags"]
+    except ClientError as error:
+        if is_missing(error):  # deleted meanwhile
+            return False
+        raise
+    return {"Key": "scones:endpoint", "Value": endpoint} in tags
+
+
+def newest_approved(sagemaker: Any, package: str) -> str:
+    """The newest approved package of the package's group, as far as listing knows it already; or itself."""
+    pages = sagemaker.get_paginator("list_model_packages").paginate(
+        ModelPackageGroupName=package.split("/")[1],
+        ModelApprovalStatus="Approved",
+        SortBy="CreationTime",
+        SortOrder="Descending",
+    )
+    found = (each["ModelPackageArn"] for page in pages for each in page["ModelPackageSummaryList"])
+    return next(found, package)
+
+
+def version_of(package: str) -> int:
+    return int(package.rpartition("/")[2])
 
 
 def deployed_package(sagemaker: Any, config: str) -> str | None:

@@ -7,6 +7,7 @@ person's approval. An unversioned one has a name of its own and no approval stat
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from localaws.sagemaker.artifacts import require_model_data
@@ -215,7 +216,8 @@ def update_model_package(service: SageMakerService, request: Document) -> Docume
         document["LastModifiedBy"] = _caller(service)
 
     document = service.store.update(PACKAGE, package["ModelPackageArn"], change)
-    _announce(service, document)
+    given = {re.sub("To(Add|Remove)$", "", member) for member in request} - {"ModelPackageArn"}
+    _announce(service, document, updated=sorted(given))
     return {"ModelPackageArn": document["ModelPackageArn"]}
 
 
@@ -301,9 +303,10 @@ def _summary(package: Document) -> Document:
     return {key: package[key] for key in _SUMMARY if key in package and (named or key != "ModelPackageName")}
 
 
-def _announce(service: SageMakerService, package: Document) -> None:
-    """Tells EventBridge; the event's detail is what Describe answers."""
-    service.emit(STATE_CHANGE, [package["ModelPackageArn"]], public(package))
+def _announce(service: SageMakerService, package: Document, updated: Sequence[str] = ()) -> None:
+    """Tells EventBridge; the event's detail is what Describe answers, and what an update gave."""
+    extra = {"UpdatedModelPackageFields": list(updated)} if updated else {}
+    service.emit(STATE_CHANGE, [package["ModelPackageArn"]], public(package) | extra)
 
 
 def _caller(service: SageMakerService) -> Document:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Environment = Annotated[
+    str | None,
+    typer.Option(help="Whose endpoint: dev, staging, prod or a name of yours; SCONES_ENVIRONMENT."),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]
 
 

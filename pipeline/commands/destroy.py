@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from pipeline.commands.context import Yes, draft
@@ -12,7 +10,7 @@ from pipeline.commands.context import Yes, draft
 def destroy(context: typer.Context, yes: Yes = False) -> None:
     """Remove everything that the commands made, data and models included; lists it and asks first."""
     settings, clients = draft(context)
-    from pipeline import change_sets
+    from pipeline import asking
     from pipeline import destroy as destroying
 
     items = destroying.find(clients, settings)
@@ -25,12 +23,6 @@ def destroy(context: typer.Context, yes: Yes = False) -> None:
         print(f"  {item.kind} {item.name}" + (f" ({item.note})" if item.note else ""))
     for told in destroying.kept(clients):
         print(f"this stays: {told}")
-    if not yes:
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            raise change_sets.ConfirmationError(
-                "nothing was removed: there is no terminal to ask in, so say --yes to remove all of this"
-            )
-        if not change_sets.confirmed("remove all of it, for good?"):
-            raise change_sets.ConfirmationError("nothing was removed")
+    asking.confirm("remove all of it, for good?", "nothing was removed", yes)
     for item in destroying.destroy(items):
         print(f"removed {item.kind} {item.name}", flush=True)

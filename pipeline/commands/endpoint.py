@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.commands.context import Json, Yes, connect
+from pipeline.commands.context import Environment, Json, Yes, connect
 
 if TYPE_CHECKING:
     from pipeline.deployment import Record
@@ -22,10 +22,6 @@ Run = Callable[[Any, Any], Any]
 app = typer.Typer(no_args_is_help=True, help="Endpoints that answer with a deployed model.")
 
 
-Environment = Annotated[
-    str | None,
-    typer.Option(help="Whose endpoint: dev, staging, prod or a name of yours; SCONES_ENVIRONMENT."),
-]
 RecordFile = Annotated[
     Path | None, typer.Option("--record", dir_okay=False, help="Write what was done to this file, as JSON.")
 ]
@@ -81,14 +77,14 @@ def promote(
 ) -> None:
     """Test what staging serves, ask a person, and deploy the very same package to prod."""
     settings, clients = connect(context, to)
-    from pipeline import deployment, environments, smoke
+    from pipeline import asking, deployment, environments, smoke
 
     package = environments.staged_package(clients, settings, source)
+    environments.require_staged(clients, settings, package)
     tested = smoke.test(clients, settings, environments.endpoint_of(clients, settings, source), package.arn)
     if not as_json:
         print(f"{source} serves package {package.version}: {tested['correct']} of {tested['images']} right")
-    if not yes:
-        typer.confirm(f"Deploy package {package.version} to {to}?", abort=True)
+    asking.confirm(f"deploy package {package.version} to {to}?", f"nothing was deployed to {to}", yes)
     with _shown(settings, record, as_json) as shown:
         shown(lambda name, status: deployment.deploy(clients, settings, package, name, status))
 
@@ -107,9 +103,10 @@ def on_approval(
 
     plan = approval.plan(settings)
     if remove:
-        stacks.delete(clients("cloudformation"), plan.stack_name)
-        print(f"deleted {plan.stack_name}")
+        gone = stacks.delete(clients("cloudformation"), plan.stack_name)
+        print(f"deleted {plan.stack_name}" if gone else f"there is no {plan.stack_name} to take away")
         return
+    approval.require_before_prod(settings)
     done = deploy.deploy(clients, plan, change_sets.approver(yes), change_sets.show_event)
     change_sets.show_result(done)
     print(
@@ -122,15 +119,16 @@ def on_approval(
 def predict(
     context: typer.Context,
     image: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A PNG or JPEG file.")],
-    endpoint: Annotated[str | None, typer.Option(help="Its name; the newest in service if left out.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Its name, in place of the environment's.")] = None,
+    environment: Environment = None,
     as_json: Json = False,
 ) -> None:
     """Ask an endpoint what an image shows."""
     content_type = _content_type(image)
-    settings, clients = connect(context)
-    from pipeline import console, endpoints, predictions
+    settings, clients = connect(context, environment)
+    from pipeline import console, environments, predictions
 
-    name = endpoint or endpoints.newest(clients("sagemaker"), settings)
+    name = environments.chosen(clients, settings, endpoint)
     answer = predictions.predict(clients, settings, name, image.read_bytes(), content_type)
     if as_json:
         probabilities = dict(zip(answer.classes, answer.probabilities, strict=True))
@@ -173,6 +171,8 @@ def _shown(settings: Settings, path: Path | None, as_json: bool) -> Iterator[Cal
         # First of all its name: whatever happens now, it is known what to delete.
         if not as_json:
             print(record.endpoint, flush=True)
+            for alarm in record.raised_alarms:
+                print(f"{alarm} is in ALARM already, so it does not guard this update", file=sys.stderr)
             if settings.hosting.serverless:
                 print("serverless: nothing is captured, so there is nothing to monitor", file=sys.stderr)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.commands.context import Json, connect
+from pipeline.commands.context import Environment, Json, connect
 
 if TYPE_CHECKING:
     from monitoring.capture import Captures
@@ -24,11 +24,7 @@ app = typer.Typer(no_args_is_help=True, help="What endpoints saw and said, and w
 DRIFTED, QUIET = 3, 4  # 1 is of errors, 2 of wrong usage
 SKIPPED_SHOWN = 10
 
-Endpoint = Annotated[str | None, typer.Option(help="Its name; the newest in service if left out.")]
-Environment = Annotated[
-    str | None,
-    typer.Option(help="In place of a name: the endpoint of staging, prod, or another environment."),
-]
+Endpoint = Annotated[str | None, typer.Option(help="Its name, in place of the environment's.")]
 Out = Annotated[Path, typer.Option(help="The picture, a PNG file; its numbers go beside it.")]
 Since = Annotated[
     datetime | None,
@@ -128,13 +124,10 @@ def _drawn(
     from monitoring.report import check_target
 
     check_target(out)
-    settings, clients = connect(context)
-    from pipeline import endpoints, environments, monitor, predictions
+    settings, clients = connect(context, environment)
+    from pipeline import environments, monitor, predictions
 
-    if environment:
-        name = environments.endpoint_of(clients, settings, environment)
-    else:
-        name = endpoint or endpoints.newest(clients("sagemaker"), settings)
+    name = environments.chosen(clients, settings, endpoint)
     # Looked up once: a deployment meanwhile must not mix two packages.
     served = predictions.deployed(clients("sagemaker"), name)
     begin = since.replace(tzinfo=UTC) if since else None

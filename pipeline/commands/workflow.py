@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pipeline.commands import drawing
-from pipeline.commands.context import Json, Yes, connect
+from pipeline.commands.context import Environment, Json, Yes, connect
 
 app = typer.Typer(no_args_is_help=True, help="The inference workflow: for one image, and for many.")
 app.command("graph")(drawing.workflow_graph)
@@ -22,20 +22,19 @@ app.command("history")(drawing.workflow_history)
 def deploy(
     context: typer.Context,
     endpoint: Annotated[
-        str | None, typer.Option(help="The endpoint to ask; the newest in service if left out.")
+        str | None, typer.Option(help="The endpoint to ask, in place of the environment's.")
     ] = None,
+    environment: Environment = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Deploy the functions, the state machine and what watches them, or bring them up to date."""
-    settings, clients = connect(context)
-    from pipeline import change_sets, console, endpoints, inference, thresholds
+    settings, clients = connect(context, environment)
+    from pipeline import change_sets, console, environments, inference, thresholds
     from workflows import deploy
 
-    sagemaker = clients("sagemaker")
-    name = endpoints.describe(sagemaker, endpoint)["EndpointName"] if endpoint else None
-    name = name or endpoints.newest(sagemaker, settings)
-    threshold = thresholds.of_endpoint(sagemaker, settings, name)
+    name = environments.chosen(clients, settings, endpoint)
+    threshold = thresholds.of_endpoint(clients("sagemaker"), settings, name)
     plan = inference.workflow_plan(settings, name, threshold.value)
     if not as_json:
         print(threshold)

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from PIL import Image
 
 from lambdas.deployer import handler as deployer
-from pipeline import approval, deployment, endpoints, environments, registry
+from pipeline import approval, autoscaling, deployment, endpoint_template, endpoints, environments, registry
 from pipeline import clients as clients_module
 from pipeline import settings as settings_module
 from pipeline.endpoints import DeployError, NoEndpointError
@@ -325,12 +325,18 @@ def test_an_alarm_keeps_the_old_model(world):
     settings = world.of("alarming")
     old, new = world.package("old"), world.package("new")
     made = deployment.deploy(world.clients, settings, old)
-    world.clients("cloudwatch").set_alarm_state(
-        AlarmName=f"{made.endpoint}-5xx", StateValue="ALARM", StateReason="a test"
-    )
+    alarm = {"AlarmName": f"{made.endpoint}-5xx", "StateReason": "a test"}
+
+    def rings(_record):  # once the update has begun
+        world.clients("cloudwatch").set_alarm_state(StateValue="ALARM", **alarm)
+
     with pytest.raises(DeployError, match=rf"goes on with {old.arn}: .*{made.endpoint}-5xx is in ALARM"):
-        deployment.deploy(world.clients, settings, new)
+        deployment.deploy(world.clients, settings, new, rings)
     assert world.serving(made.endpoint) == old.arn
+
+    mended = deployment.deploy(world.clients, settings, new)  # the alarm is of the old model's errors
+    assert mended.raised_alarms == [alarm["AlarmName"]]
+    assert world.serving(made.endpoint) == new.arn
 
 
 def test_prod_takes_what_staging_serves(world):
@@ -344,7 +350,8 @@ def test_prod_takes_what_staging_serves(world):
     package = environments.staged_package(world.clients, prod, "staging")
     made = deployment.deploy(world.clients, prod, package)
     assert (made.package, made.environment) == (first.arn, "prod")
-    assert made.endpoint != environments.endpoint_of(world.clients, prod, "staging")
+    assert environments.chosen(world.clients, prod, None) == made.endpoint
+    assert environments.chosen(world.clients, staging, None) not in (None, made.endpoint)
 
 
 def test_approval_deploys_and_rejection_tells(world):
@@ -369,6 +376,84 @@ def test_approval_deploys_and_rejection_tells(world):
     )[0]
     assert f"{package.arn} was rejected and still serves at {endpoint}" in message["Body"]
     stacks.delete(world.clients("cloudformation"), plan.stack_name)
+
+
+@pytest.fixture
+def approve(world, monkeypatch):
+    """Gives the function the event of a package's approval, in this process."""
+
+    def call(environment, package, **detail):
+        template = json.dumps(endpoint_template.template(world.of(environment)))
+        monkeypatch.setenv("TEMPLATE", template)
+        about = {"ModelPackageArn": package.arn, "ModelApprovalStatus": "Approved"}
+        return deployer.lambda_handler({"detail": about | detail}, None)
+
+    return call
+
+
+def test_an_event_that_comes_late_or_twice_changes_nothing(world, approve):
+    old, new = world.package("late-old"), world.package("late-new")
+    made = deployment.deploy(world.clients, world.of("late"), old)
+    assert approve("late", old)["reason"].startswith(new.arn)
+    assert approve("late", new)["action"] == "updated"
+    assert approve("late", new)["action"] == "none"  # while it goes on, and then
+    wait_for(lambda: world.serving(made.endpoint) == new.arn, "the update")
+    assert approve("late", new) == {"action": "none", "endpoint": made.endpoint}
+    assert approve("late", old, UpdatedModelPackageFields=["ApprovalDescription"])["action"] == "none"
+    world.sagemaker.update_model_package(ModelPackageArn=new.arn, ModelApprovalStatus="Rejected")
+    assert approve("late", new)["reason"] == "it is not approved any more"
+    world.sagemaker.update_model_package(ModelPackageArn=new.arn, ModelApprovalStatus="Approved")
+
+
+def test_a_deployment_leaves_the_limits_that_the_schedule_has_set(world):
+    schedule = [{"at": "cron(0 8 ? * MON-FRI *)", "min_instances": 2, "max_instances": 5}]
+    settings = world.of("noon", min_instances=1, max_instances=3, schedule=schedule)
+    made = deployment.deploy(world.clients, settings, world.package("noon-first"))
+    scaling, ids = world.clients("application-autoscaling"), autoscaling.target(made.endpoint)
+
+    def limits():
+        (found,) = scaling.describe_scalable_targets(
+            ServiceNamespace="sagemaker", ResourceIds=[ids["ResourceId"]]
+        )["ScalableTargets"]
+        return found["MinCapacity"], found["MaxCapacity"]
+
+    assert limits() == (1, 3)
+    scaling.register_scalable_target(**ids, MinCapacity=2, MaxCapacity=5)  # as at eight
+    deployment.deploy(world.clients, settings, world.package("noon-second"))
+    assert limits() == (2, 5)
+    scaling.register_scalable_target(**ids, MinCapacity=1, MaxCapacity=9)  # by hand
+    deployment.deploy(world.clients, settings, world.package("noon-third"))
+    assert limits() == (1, 3)
+
+
+def test_an_endpoint_that_is_changed_is_not_deleted_and_keeps_what_it_has(world, approve):
+    settings = world.of("busy", min_instances=1, max_instances=3)
+    made = deployment.deploy(world.clients, settings, world.package("busy-first"))
+    second = world.package("busy-second")
+    assert approve("busy", second)["action"] == "updated"
+    with pytest.raises(DeployError, match=f"the endpoint {made.endpoint} is Updating: wait"):
+        endpoints.delete_all(world.clients, settings, made.endpoint)
+    scaling = world.clients("application-autoscaling")
+    ids = [f"endpoint/{made.endpoint}/variant/AllTraffic"]
+    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=ids)["ScalableTargets"]
+    wait_for(lambda: world.serving(made.endpoint) == second.arn, "the update")
+
+
+def test_what_an_alarm_undid_is_no_way_back(world, approve):
+    """The function does not wait for its update, so its config stays when an alarm undoes it."""
+    settings = world.of("undone")
+    first = world.package("undone-first")
+    made = deployment.deploy(world.clients, settings, first)
+    undone = world.package("undone-second")
+    alarm = {"AlarmName": f"{made.endpoint}-5xx", "StateReason": "a test"}
+    assert approve("undone", undone)["action"] == "updated"
+    world.clients("cloudwatch").set_alarm_state(StateValue="ALARM", **alarm)
+    wait_for(lambda: in_service(world, "undone"), "the end of the update")
+    assert world.serving(made.endpoint) == first.arn
+    world.clients("cloudwatch").set_alarm_state(StateValue="OK", **alarm)
+    third = world.package("undone-third")
+    deployment.deploy(world.clients, settings, third)
+    assert deployment.rollback(world.clients, settings).package == first.arn
 
 
 def in_service(world, environment):

@@ -11,7 +11,17 @@ from botocore.exceptions import ClientError
 from PIL import Image
 
 from pipeline import clients as clients_module
-from pipeline import deployment, endpoints, pictures, predictions, registry, runs, smoke, thresholds
+from pipeline import (
+    deployment,
+    endpoints,
+    environments,
+    pictures,
+    predictions,
+    registry,
+    runs,
+    smoke,
+    thresholds,
+)
 from pipeline import settings as settings_module
 from pipeline.archives import upload
 from processing.synthetic import write_archive
@@ -184,7 +194,7 @@ def test_endpoint_answers(endpoint, clients, settings):
     answer = predictions.predict(clients, settings, endpoint, buffer.getvalue(), "image/jpeg")
     assert answer.classes == ("bicycle", "motorcycle")
     assert sum(answer.probabilities) == pytest.approx(1, abs=1e-4)
-    assert endpoints.newest(clients("sagemaker"), settings) == endpoint
+    assert environments.chosen(clients, settings, None) == endpoint
 
 
 def test_threshold_is_that_of_the_package_that_serves(endpoint, clients, settings):

@@ -150,7 +150,8 @@ def test_start_tells_a_slip(scones, arguments, code, said):
         (["endpoint", "deploy"], "the model package group nowhere has no approved package to deploy"),
         (["endpoint", "predict", __file__[:-3] + ".png"], None),
         (["endpoint", "delete", "nowhere"], "there is no endpoint nowhere: see `scones endpoint list`"),
-        (["workflow", "deploy"], "no endpoint is in service: run `scones endpoint deploy`"),
+        (["workflow", "deploy"], "the environment dev has no endpoint in service: `scones endpoint deploy "),
+        (["workflow", "deploy", "--environment", "prod"], "the environment prod has no endpoint in service"),
         (["workflow", "deploy", "--endpoint", "nowhere"], "there is no endpoint nowhere"),
         (["workflow", "list"], "the inference workflow is not deployed: run `scones workflow deploy`"),
         (["workflow", "run", "nowhere.png"], "nowhere.png is no file; an object is named as s3://bucket/key"),
@@ -158,7 +159,7 @@ def test_start_tells_a_slip(scones, arguments, code, said):
             ["workflow", "run", "s3://other/x.png"],
             "s3://other/x.png is not under s3://command-tests/scones/inference/",
         ),
-        (["monitor", "report"], "no endpoint is in service: run `scones endpoint deploy`"),
+        (["monitor", "report"], "the environment dev has no endpoint in service: "),
         (["monitor", "report", "--endpoint", "nowhere"], "there is no endpoint nowhere"),
     ],
 )

@@ -7,20 +7,25 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from pipeline import destroy
+from pipeline.clients import connect
+from pipeline.settings import load
 from tests.functional.endpoints import BUCKET as MODELS
 from tests.functional.endpoints import Endpoints
 from tests.functional.workflows import workflow_plan
-from workflows import run
+from workflows import run, stacks
 from workflows.deploy import deploy
 from workflows.plan import WorkflowPlan
 from workflows.review import ImageGoneError, NoReviewError, ReviewClosedError, ReviewItem, Reviews
 
 BUCKET = "review-images"
+ROLE = "arn:aws:iam::123456789012:role/scones-execution"
 CLASSES = ("dark", "bright")
 UNDECIDED = """
 def model_fn(model_dir): return None
@@ -190,3 +195,28 @@ def test_an_item_whose_execution_is_forgotten_is_closed_and_keeps_no_other_from_
     assert f"{item.id}-gone" not in ids
     assert reviews.find(f"{item.id}-gone").status == "ExecutionDoesNotExist"
     reviews.answer(item, None, "ada")
+
+
+def test_what_waits_is_stopped_before_its_state_machine_is_destroyed(
+    client: Callable[..., Any], endpoint_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else Step Functions keeps the machine, and CloudFormation waits, for as long as a person may take."""
+    name = "review-destroyed"
+    wanted = plan(endpoint_name, name_prefix=name)
+    deploy(client, wanted)
+    started, _ = waiting(client, wanted, Reviews(client, wanted), "destroyed")
+    monkeypatch.chdir(tmp_path)
+    settings = load(
+        bucket=BUCKET, endpoint_name_prefix=name, pipeline_name=name, model_package_group=name, role_arn=ROLE
+    )
+    (stack,) = (item for item in destroy.find(connect(settings), settings) if item.kind == "stack")
+    assert stack.note.endswith("; 1 executions are stopped first")
+    ended, delete = [], stacks.delete
+
+    def look_and_delete(*arguments: Any) -> Any:  # with the machine, its executions are forgotten
+        ended.append(client("stepfunctions").describe_execution(executionArn=started.execution_arn))
+        return delete(*arguments)
+
+    monkeypatch.setattr(stacks, "delete", look_and_delete)
+    stack.remove()
+    assert [(execution["status"], execution["error"]) for execution in ended] == [("ABORTED", "Destroyed")]

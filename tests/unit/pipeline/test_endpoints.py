@@ -9,7 +9,7 @@ from botocore.response import StreamingBody
 from PIL import Image
 
 from lambdas.deployer import handler as deployer
-from pipeline import endpoints, predictions, smoke
+from pipeline import endpoints, environments, predictions, smoke
 from pipeline.endpoints import NoEndpointError
 from pipeline.predictions import PredictError, Prediction
 from pipeline.registry import Package
@@ -109,8 +109,8 @@ def test_list_is_by_prefix(clients, now):
 
 def test_no_endpoint_in_service(clients, settings):
     clients.expect("sagemaker", "list_endpoints", {"Endpoints": []})
-    with pytest.raises(NoEndpointError, match="run `scones endpoint deploy`"):
-        endpoints.newest(clients("sagemaker"), settings)
+    with pytest.raises(NoEndpointError, match="the environment dev has no endpoint in service"):
+        environments.chosen(clients, settings, None)
 
 
 def expect_answer(clients, probabilities):
