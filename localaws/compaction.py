@@ -29,7 +29,7 @@ _SPECIAL = {
     "PostObject",
 }
 # Services whose resources are made from objects, which they then read.
-_READERS = ("lambda", "cloudformation", "states")
+_READERS = ("lambda", "states")
 
 
 def superseded(journal: Journal) -> set[int]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from functools import cache, lru_cache
+from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from localaws import bucket_policies, determinism, state_machines
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 _S3_MEMORY_BYTES = 1 << 20
 
 
-def create(port: int, account: str, imported: Mapping[str, Callable[[], None]]) -> WSGIApplication:
+def create(port: int, account: str, on_step_functions: Callable[[], None]) -> WSGIApplication:
     """moto's application for a gateway on this port, with state machines that really execute.
 
-    moto imports a service at its first request; `imported` says what to call then, by moto's name for it.
+    moto imports a service at its first request; `on_step_functions` is called once it has Step Functions.
     """
     # Read by moto at its import, or later: before anything else here.
     os.environ["MOTO_PORT"] = str(port)  # where the state machine interpreter calls other services
@@ -35,7 +35,8 @@ def create(port: int, account: str, imported: Mapping[str, Callable[[], None]]) 
 
     def create_backend(service: str | None) -> Any:
         backend = _create_backend(service)
-        imported.get(service or "", lambda: None)()
+        if service == "stepfunctions":
+            on_step_functions()
         return backend
 
     app = DomainDispatcherApplication(create_backend)
@@ -53,7 +54,7 @@ def _create_backend(service: str | None) -> Any:
     app = create_backend_app(service)
     app.debug = False  # it costs a tenth of each request, and shows nothing that our log does not
     app.config["PROPAGATE_EXCEPTIONS"] = True  # the gateway answers what moto cannot
-    if service in ("stepfunctions", "cloudformation"):
+    if service == "stepfunctions":
         _import_interpreter()
     elif service == "s3":
         bucket_policies.install()
@@ -61,12 +62,9 @@ def _create_backend(service: str | None) -> Any:
     return app
 
 
-@cache
 def _import_interpreter() -> None:
-    """Not in the middle of a request, and for CloudFormation too, whose machines would not execute else."""
-    from moto.stepfunctions import models
-    from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+    """Whole, since what is put into it goes to the modules that are there; not in the middle of a request."""
+    import moto.stepfunctions.parser.models  # noqa: F401
 
-    models.stepfunctions_backends = stepfunctions_parser_backends
     state_machines.keep_what_is_made()
     state_machines.read_distributed_maps()

@@ -20,7 +20,7 @@ PORT = 4566
 
 @pytest.fixture(scope="module")
 def moto():
-    return moto_app.create(PORT, "123456789012", {})
+    return moto_app.create(PORT, "123456789012", lambda: None)
 
 
 @pytest.fixture
