@@ -92,12 +92,8 @@ class Handler(MotoRequestHandler):
             return None
 
         try:
-            chunks = app(environ, start_response)
-            try:
-                self._answer(started[0], started[1], chunks)
-            finally:
-                if hasattr(chunks, "close"):
-                    chunks.close()
+            body = b"".join(app(environ, start_response))
+            self._answer(started[0], started[1], body)
             self.wfile.flush()
         except (ConnectionError, TimeoutError):
             self.close_connection = True
@@ -123,30 +119,20 @@ class Handler(MotoRequestHandler):
         environ.update(as_input(body))
         return True
 
-    def _answer(self, status: str, headers: list[tuple[str, str]], chunks: Iterable[bytes]) -> None:
+    def _answer(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
         code, _, reason = status.partition(" ")
         bare = self.command == "HEAD" or code in _WITHOUT_BODY
         names = {name.lower() for name, _ in headers}
-        if "content-length" not in names and not bare and isinstance(chunks, (list, tuple)):
-            headers = [*headers, ("Content-Length", str(sum(map(len, chunks))))]
-            names.add("content-length")
-        chunked = not bare and "content-length" not in names
+        if "content-length" not in names and not bare:
+            headers = [*headers, ("Content-Length", str(len(body)))]
         self.send_response_only(int(code), reason)
         for name, value in headers:
             self.send_header(name, value)
         if "date" not in names:
             self.send_header("Date", self.date_time_string())
-        if chunked:
-            self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for chunk in () if bare else chunks:
-            if chunked and chunk:
-                self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
-                self.wfile.flush()
-            else:
-                self.wfile.write(chunk)
-        if chunked:
-            self.wfile.write(b"0\r\n\r\n")
+        if not bare:
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)
