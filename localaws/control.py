@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import psutil
 
 from localaws import processes
 from localaws.stack import client_environment
-from localaws.state_folder import Note, StateFolder
+from localaws.state_folder import StateFolder
 
 _START_SECONDS = 300  # a long journal takes its time to replay
 _STOP_SECONDS = 30
@@ -63,7 +63,9 @@ def status(state_dir: Path) -> Running | None:
     """The local AWS of this state folder, or None when none answers (one that was killed counts as none)."""
     folder = StateFolder(state_dir)
     note = folder.note()
-    return _running(folder, note) if note and _answers(note.endpoint_url) else None
+    if note is None or not _answers(note.endpoint_url):
+        return None
+    return Running(folder.root, note.pid, note.port, note.endpoint_url)
 
 
 def up(state_dir: Path, port: int = 0) -> Running:
@@ -167,10 +169,6 @@ def _await(folder: StateFolder) -> Running | None:
     return status(folder.root)
 
 
-def _running(folder: StateFolder, note: Note) -> Running:
-    return Running(folder.root, note.pid, note.port, note.endpoint_url)
-
-
 def _answers(endpoint_url: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -188,8 +186,7 @@ def _last_words(log: Path, start: int) -> str:
     return f"{last} (log: {log})"
 
 
-def _until(condition: object, seconds: float) -> bool:
-    assert callable(condition)
+def _until(condition: Callable[[], object], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -147,9 +147,6 @@ class Journal:
         except FileNotFoundError:
             return b""
 
-    def count(self) -> int:
-        return int(self._database.execute("SELECT count(*) FROM requests").fetchone()[0])
-
     def remove(self, numbers: Iterable[int]) -> None:
         """Drops entries, and then the files of bodies that no entry has any more."""
         with self._lock:

@@ -66,8 +66,3 @@ def signal_group(process: subprocess.Popen[Any], number: int) -> None:
     """Sends a signal to everything in the child's process group that is still there."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-
-
-def kill_leftovers(mark: str) -> int:
-    """Kills what an earlier server of this mark left, had its reaper been killed too. Says how many."""
-    return reaper.sweep(mark)

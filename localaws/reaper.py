@@ -17,6 +17,7 @@ import time
 VARIABLE = "SCONES_STACK"
 _QUIET_SCANS = 3
 _SECONDS_BETWEEN = 0.02
+_PATIENCE_SECONDS = 10.0
 
 
 def marked(mark: str) -> list[int]:
@@ -35,10 +36,10 @@ def marked(mark: str) -> list[int]:
     return found
 
 
-def sweep(mark: str, patience: float = 10.0) -> int:
+def sweep(mark: str) -> int:
     """Kills every marked process, and looks again until no new one appears. Says how many it killed."""
     killed: set[int] = set()
-    quiet, until = 0, time.monotonic() + patience
+    quiet, until = 0, time.monotonic() + _PATIENCE_SECONDS
     while quiet < _QUIET_SCANS and time.monotonic() < until:
         found = marked(mark)
         quiet = 0 if found else quiet + 1

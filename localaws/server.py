@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localaws import processes
+from localaws import processes, reaper
 from localaws.stack import ACCOUNT, REGION, Stack, client_environment
 from localaws.state_folder import FolderInUseError, Note, StateFolder
 
@@ -46,9 +46,9 @@ def serve(state_dir: Path, port: int = 0) -> None:
             signal.signal(number, lambda *_: asked_to_stop.set())
         _log_to(folder.log)
         mark = str(folder.root)
-        processes.kill_leftovers(mark)
+        reaper.sweep(mark)  # what an earlier server left, had its reaper been killed too
         processes.guard(mark)
-        closing.callback(processes.kill_leftovers, mark)
+        closing.callback(reaper.sweep, mark)
         _allow_open_files()
         try:
             note = _start(folder, port, closing)

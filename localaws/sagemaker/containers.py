@@ -63,10 +63,6 @@ class ContainerSpec:
     image: Path | None = None
     network: bool = True
 
-    @property
-    def opt_ml(self) -> Path:
-        return self.folder / "ml"
-
 
 @dataclass
 class Container:

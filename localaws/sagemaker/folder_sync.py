@@ -12,18 +12,17 @@ from localaws.sagemaker.transfers import Location, TransferError, Transfers, fil
 
 log = logging.getLogger(__name__)
 
+_SECONDS = 2.0
+
 
 class FolderSync:
     """Uploads the files of some folders when they change."""
 
-    def __init__(
-        self, pairs: Sequence[tuple[Path, Location]], transfers: Transfers, seconds: float = 2.0
-    ) -> None:
+    def __init__(self, pairs: Sequence[tuple[Path, Location]], transfers: Transfers) -> None:
         self._pairs = pairs
         self._transfers = transfers
         self._seen: dict[Path, tuple[int, int]] = {}
         self._over = threading.Event()
-        self._seconds = seconds
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -45,11 +44,11 @@ class FolderSync:
         self._seen = {path: _stamp(path) for path, _ in self._files()}
 
     def _repeat(self) -> None:
-        while not self._over.wait(self._seconds):
+        while not self._over.wait(_SECONDS):
             try:
                 self._upload()
             except (TransferError, FileNotFoundError) as error:
-                log.warning("sync: %s; trying again in %.0f s", error, self._seconds)
+                log.warning("sync: %s; trying again in %.0f s", error, _SECONDS)
 
     def _files(self) -> Iterator[tuple[Path, Location]]:
         for folder, target in self._pairs:

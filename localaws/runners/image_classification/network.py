@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 WEIGHTS, DESCRIPTION = "image-classification-stand-in.pt", "image-classification-stand-in.json"
+_WIDTH = 24  # channels of the first convolution
 
 
-def make_network(channels: int, classes: int, width: int = 24) -> nn.Module:
+def make_network(channels: int, classes: int) -> nn.Module:
     """Three convolutions and a linear layer, for images of any size; answers logits."""
 
     def block(inputs: int, outputs: int) -> list[nn.Module]:
@@ -23,12 +24,12 @@ def make_network(channels: int, classes: int, width: int = 24) -> nn.Module:
         ]
 
     return nn.Sequential(
-        *block(channels, width),
-        *block(width, 2 * width),
-        *block(2 * width, 4 * width),
+        *block(channels, _WIDTH),
+        *block(_WIDTH, 2 * _WIDTH),
+        *block(2 * _WIDTH, 4 * _WIDTH),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(4 * width, classes),
+        nn.Linear(4 * _WIDTH, classes),
     )
 
 

@@ -72,7 +72,7 @@ def _shape(text: str) -> tuple[int, int, int]:
 
 _BOOLEAN = _one_of("True", "False", "true", "false")
 # Name → what reads its text, and the default; without one it is None.
-_KNOWN: dict[str, tuple[Callable[[str], Any], Any]] = {
+KNOWN: dict[str, tuple[Callable[[str], Any], Any]] = {
     "num_classes": (_whole, None),
     "num_training_samples": (_whole, None),
     "augmentation_type": (_one_of("crop", "crop_color", "crop_color_transform"), None),
@@ -103,7 +103,6 @@ _KNOWN: dict[str, tuple[Callable[[str], Any], Any]] = {
     "use_weighted_loss": (_one_of("0", "1"), None),
     "weight_decay": (_share, 0.0001),
 }
-NAMES = frozenset(_KNOWN)
 
 
 def parse(given: Mapping[str, str]) -> dict[str, Any]:
@@ -111,15 +110,15 @@ def parse(given: Mapping[str, str]) -> dict[str, Any]:
     # A tuning job adds its own, whose names begin so.
     texts = {name: text for name, text in given.items() if not name.startswith("_")}
     for name in texts:
-        if name not in _KNOWN:
+        if name not in KNOWN:
             raise ClientError(f"ClientError: Additional properties are not allowed ({name!r} was unexpected)")
     for name in REQUIRED:
         if name not in texts:
             raise ClientError(f"ClientError: {name!r} is a required property")
-    values = {name: default for name, (_, default) in _KNOWN.items()}
+    values = {name: default for name, (_, default) in KNOWN.items()}
     for name, text in texts.items():
         try:
-            values[name] = _KNOWN[name][0](text)
+            values[name] = KNOWN[name][0](text)
         except ValueError:
             raise ClientError(f"ClientError: {text!r} is not a valid value of {name}") from None
     _check(values)

@@ -95,7 +95,7 @@ def test_leftovers_are_found_by_their_mark_only():
     mine = subprocess.Popen(["sleep", "1000"], env={reaper.VARIABLE: mark})
     other = subprocess.Popen(["sleep", "1000"], env={reaper.VARIABLE: mark + "0"})
     try:
-        assert processes.kill_leftovers(mark) == 1
+        assert reaper.sweep(mark) == 1
         assert mine.wait(5) == -signal.SIGKILL
         assert other.poll() is None
     finally:

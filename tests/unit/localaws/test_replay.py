@@ -109,7 +109,8 @@ def act(stack, action, bucket, key, other):
     path = f"/{bucket}/{key}"
     match action:
         case "put":
-            stack.send("PUT", path, body=f"{key} {stack.journal.count()}".encode(), X_Amz_Meta_My_key="v")
+            number = len(list(stack.journal.headings()))
+            stack.send("PUT", path, body=f"{key} {number}".encode(), X_Amz_Meta_My_key="v")
         case "copy":
             stack.send("PUT", path, X_Amz_Copy_Source=f"/two/{other}".encode().decode("latin-1"))
         case "delete":
@@ -249,4 +250,4 @@ def test_reads_and_failures_leave_no_trace(stack):
     stack.send("GET", "/nothing")
     stack.send("PUT", "/nothing/key", body=b"x")
     stack.send("DELETE", "/nothing")
-    assert stack.journal.count() == 0
+    assert not list(stack.journal.headings())

@@ -29,7 +29,7 @@ def test_a_container_sees_its_own_opt_ml_and_leaves_nothing_on_the_host(make):
     mounts = Path("/proc/self/mounts").read_text()
     container, lines = make("sh", "-c", "echo there > /opt/ml/file; ls /opt; echo $COLOUR", COLOUR="red")
     assert container.run() == 0
-    assert (container.spec.opt_ml / "file").read_text() == "there\n"
+    assert (container.spec.folder / "ml" / "file").read_text() == "there\n"
     assert set(lines) == {path.name for path in before} | {"ml", "red"}
     assert sorted(Path("/opt").iterdir()) == before
     assert Path("/proc/self/mounts").read_text() == mounts
