@@ -62,12 +62,11 @@ def describe_endpoint_config(service: SageMakerService, request: Document) -> Do
 
 @operation("ListEndpointConfigs")
 def list_endpoint_configs(service: SageMakerService, request: Document) -> Document:
-    members = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
     return page(
         service.store.list(KIND),
         request,
         member="EndpointConfigs",
-        summary=lambda config: {key: config[key] for key in members},
+        members=("EndpointConfigName", "EndpointConfigArn", "CreationTime"),
         sort={"CreationTime": "CreationTime", "Name": "EndpointConfigName"},
         name="EndpointConfigName",
     )

@@ -68,12 +68,11 @@ def describe_endpoint(service: SageMakerService, request: Document) -> Document:
 
 @operation("ListEndpoints")
 def list_endpoints(service: SageMakerService, request: Document) -> Document:
-    members = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
     return page(
         service.store.list(KIND),
         request,
         member="Endpoints",
-        summary=lambda endpoint: {key: endpoint[key] for key in members},
+        members=("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus"),
         sort={"CreationTime": "CreationTime", "Name": "EndpointName", "Status": "EndpointStatus"},
         name="EndpointName",
         default_limit=10,

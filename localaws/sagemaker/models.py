@@ -50,12 +50,11 @@ def describe_model(service: SageMakerService, request: Document) -> Document:
 
 @operation("ListModels")
 def list_models(service: SageMakerService, request: Document) -> Document:
-    members = ("ModelName", "ModelArn", "CreationTime")
     return page(
         service.store.list(KIND),
         request,
         member="Models",
-        summary=lambda model: {key: model[key] for key in members},
+        members=("ModelName", "ModelArn", "CreationTime"),
         sort={"CreationTime": "CreationTime", "Name": "ModelName"},
         name="ModelName",
     )

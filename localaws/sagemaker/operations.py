@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from localaws.sagemaker.errors import ValidationError
@@ -55,7 +55,8 @@ def page(
     request: Document,
     *,
     member: str,
-    summary: Callable[[Document], Document],
+    summary: Callable[[Document], Document] = lambda document: document,
+    members: Sequence[str] | None = None,
     sort: dict[str, str] | None = None,
     name: str | None = None,
     order: str | None = None,
@@ -66,7 +67,8 @@ def page(
     Args:
         documents: oldest first.
         member: the answer's member, such as `TrainingJobSummaries`.
-        summary: a document as it is listed.
+        summary: a document as it is listed; as it is, unless told.
+        members: the only ones of it that are listed, where it has them.
         sort: what `SortBy` may say → the document's member; the first is the default.
         name: the member that `NameContains` looks into.
         order: the operation's own where no `SortOrder` is asked for; without it names ascend, others descend.
@@ -84,7 +86,10 @@ def page(
         kept.reverse()  # and not `reverse=True`, which leaves those of one millisecond oldest first
     start = _decode_token(request.get("NextToken"))
     limit = request.get("MaxResults", default_limit)
-    answer: Document = {member: [public(summary(document)) for document in kept[start : start + limit]]}
+    shown = [public(summary(document)) for document in kept[start : start + limit]]
+    if members is not None:
+        shown = [{key: document[key] for key in members if key in document} for document in shown]
+    answer: Document = {member: shown}
     if start + limit < len(kept):
         answer["NextToken"] = base64.urlsafe_b64encode(json.dumps(start + limit).encode()).decode()
     return answer

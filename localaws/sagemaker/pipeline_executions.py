@@ -129,9 +129,7 @@ def list_pipeline_parameters_for_execution(service: SageMakerService, request: D
     execution = records.execution(service.store, request["PipelineExecutionArn"])
     values = execution["_Parameters"].items()
     shown = [{"Name": name, "Value": parameters.to_text(value)} for name, value in values]
-    return page(
-        shown, request | {"SortOrder": "Ascending"}, member="PipelineParameters", summary=lambda each: each
-    )
+    return page(shown, request | {"SortOrder": "Ascending"}, member="PipelineParameters")
 
 
 @operation("ListPipelineExecutions")
@@ -157,7 +155,7 @@ def list_pipeline_execution_steps(service: SageMakerService, request: Document) 
     records.execution(service.store, arn)
     found = list(records.steps(service.store, arn).values())
     sort = {"CreationTime": "_Sequence"}
-    return page(found, request, member="PipelineExecutionSteps", summary=lambda record: record, sort=sort)
+    return page(found, request, member="PipelineExecutionSteps", sort=sort)
 
 
 @operation("SendPipelineExecutionStepSuccess")

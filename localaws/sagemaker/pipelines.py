@@ -123,7 +123,6 @@ def list_pipeline_versions(service: SageMakerService, request: Document) -> Docu
         service.store.list(records.VERSION, parent=pipeline["PipelineArn"]),
         created_between(request),
         member="PipelineVersionSummaries",
-        summary=lambda version: version,
         sort={"PipelineVersionId": "PipelineVersionId"},
     )
 

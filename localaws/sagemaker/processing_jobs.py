@@ -5,8 +5,7 @@ from __future__ import annotations
 from localaws.sagemaker import job_documents
 from localaws.sagemaker.errors import ValidationError
 from localaws.sagemaker.job_runs import Document, recover
-from localaws.sagemaker.jobs import Stop
-from localaws.sagemaker.operations import now, operation, page, public
+from localaws.sagemaker.operations import now, operation, public
 from localaws.sagemaker.processing_run import KIND, ProcessingRun, end
 from localaws.sagemaker.service import SageMakerService, described
 
@@ -42,51 +41,24 @@ def create_processing_job(service: SageMakerService, request: Document) -> Docum
 
 @operation("DescribeProcessingJob")
 def describe_processing_job(service: SageMakerService, request: Document) -> Document:
-    return public(_find(service, request["ProcessingJobName"]))
+    return public(job_documents.find(service, KIND, request["ProcessingJobName"]))
 
 
 @operation("StopProcessingJob")
 def stop_processing_job(service: SageMakerService, request: Document) -> Document:
-    _find(service, request["ProcessingJobName"])
-    document = job_documents.stop(service, KIND, request["ProcessingJobName"])
-    service.jobs.ask_to_stop(document["ProcessingJobArn"], Stop.USER)
+    job_documents.stop(service, KIND, request["ProcessingJobName"])
     return {}
 
 
 @operation("ListProcessingJobs")
 def list_processing_jobs(service: SageMakerService, request: Document) -> Document:
-    members = (
-        "ProcessingJobName",
-        "ProcessingJobArn",
-        "CreationTime",
-        "ProcessingEndTime",
-        "LastModifiedTime",
-        "ProcessingJobStatus",
-        "FailureReason",
-        "ExitMessage",
-    )
-    return page(
-        service.store.list(KIND),
-        request,
-        member="ProcessingJobSummaries",
-        summary=lambda document: {key: document[key] for key in members if key in document},
-        sort={"CreationTime": "CreationTime", "Name": "ProcessingJobName", "Status": "ProcessingJobStatus"},
-        name="ProcessingJobName",
-        order="Ascending",
-    )
+    return job_documents.listed(service, request, KIND, "FailureReason", "ExitMessage", order="Ascending")
 
 
 @operation("DeleteProcessingJob")
 def delete_processing_job(service: SageMakerService, request: Document) -> Document:
-    job_documents.forget(service, KIND, _find(service, request["ProcessingJobName"]))
+    job_documents.forget(service, KIND, request["ProcessingJobName"])
     return {}
-
-
-def _find(service: SageMakerService, name: str) -> Document:
-    document = service.store.get(KIND, name)
-    if document is None:
-        raise ValidationError(f"Could not find requested job with name: {name}")
-    return document
 
 
 def _check(request: Document) -> None:

@@ -6,9 +6,8 @@ from localaws.sagemaker import job_documents
 from localaws.sagemaker.errors import ValidationError
 from localaws.sagemaker.images import KNOWN, repository
 from localaws.sagemaker.job_runs import Document, recover
-from localaws.sagemaker.jobs import Stop
 from localaws.sagemaker.metrics import check_definitions
-from localaws.sagemaker.operations import now, operation, page, public
+from localaws.sagemaker.operations import now, operation, public
 from localaws.sagemaker.service import SageMakerService, described
 from localaws.sagemaker.training_document import artifacts, end, enter
 from localaws.sagemaker.training_run import KIND, TrainingRun
@@ -57,13 +56,13 @@ def create(service: SageMakerService, request: Document, more: Document) -> Docu
 
 @operation("DescribeTrainingJob")
 def describe_training_job(service: SageMakerService, request: Document) -> Document:
-    return public(_find(service, request["TrainingJobName"]))
+    return public(job_documents.find(service, KIND, request["TrainingJobName"]))
 
 
 @operation("UpdateTrainingJob")
 def update_training_job(service: SageMakerService, request: Document) -> Document:
     name = request["TrainingJobName"]
-    _find(service, name)
+    job_documents.find(service, KIND, name)
 
     def change(document: Document) -> None:
         job_documents.refuse_unless_active(KIND, document)
@@ -79,47 +78,21 @@ def update_training_job(service: SageMakerService, request: Document) -> Documen
 
 @operation("StopTrainingJob")
 def stop_training_job(service: SageMakerService, request: Document) -> Document:
-    _find(service, request["TrainingJobName"])
-    document = job_documents.stop(
+    job_documents.stop(
         service, KIND, request["TrainingJobName"], lambda document: enter(document, "Stopping")
     )
-    service.jobs.ask_to_stop(document["TrainingJobArn"], Stop.USER)
     return {}
 
 
 @operation("ListTrainingJobs")
 def list_training_jobs(service: SageMakerService, request: Document) -> Document:
-    members = (
-        "TrainingJobName",
-        "TrainingJobArn",
-        "CreationTime",
-        "TrainingEndTime",
-        "LastModifiedTime",
-        "TrainingJobStatus",
-        "SecondaryStatus",
-    )
-    return page(
-        service.store.list(KIND),
-        request,
-        member="TrainingJobSummaries",
-        summary=lambda document: {key: document[key] for key in members if key in document},
-        sort={"CreationTime": "CreationTime", "Name": "TrainingJobName", "Status": "TrainingJobStatus"},
-        name="TrainingJobName",
-        order="Ascending",
-    )
+    return job_documents.listed(service, request, KIND, "SecondaryStatus", order="Ascending")
 
 
 @operation("DeleteTrainingJob")
 def delete_training_job(service: SageMakerService, request: Document) -> Document:
-    job_documents.forget(service, KIND, _find(service, request["TrainingJobName"]))
+    job_documents.forget(service, KIND, request["TrainingJobName"])
     return {}
-
-
-def _find(service: SageMakerService, name: str) -> Document:
-    document = service.store.get(KIND, name)
-    if document is None:
-        raise ValidationError("Requested resource not found.")
-    return document
 
 
 def check(request: Document) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from localaws.sagemaker import job_documents
 from localaws.sagemaker.errors import ValidationError
 from localaws.sagemaker.job_runs import Document, recover
-from localaws.sagemaker.jobs import Stop
 from localaws.sagemaker.models import find_model
-from localaws.sagemaker.operations import now, operation, page, public
+from localaws.sagemaker.operations import now, operation, public
 from localaws.sagemaker.service import SageMakerService, described
 from localaws.sagemaker.transform_run import KIND, TransformRun, end
 
@@ -50,46 +49,20 @@ def create_transform_job(service: SageMakerService, request: Document) -> Docume
 
 @operation("DescribeTransformJob")
 def describe_transform_job(service: SageMakerService, request: Document) -> Document:
-    document = public(_find(service, request["TransformJobName"]))
+    document = public(job_documents.find(service, KIND, request["TransformJobName"]))
     del document["LastModifiedTime"]  # which only the list has
     return document
 
 
 @operation("StopTransformJob")
 def stop_transform_job(service: SageMakerService, request: Document) -> Document:
-    _find(service, request["TransformJobName"])
-    document = job_documents.stop(service, KIND, request["TransformJobName"])
-    service.jobs.ask_to_stop(document["TransformJobArn"], Stop.USER)
+    job_documents.stop(service, KIND, request["TransformJobName"])
     return {}
 
 
 @operation("ListTransformJobs")
 def list_transform_jobs(service: SageMakerService, request: Document) -> Document:
-    members = (
-        "TransformJobName",
-        "TransformJobArn",
-        "CreationTime",
-        "TransformEndTime",
-        "LastModifiedTime",
-        "TransformJobStatus",
-        "FailureReason",
-    )
-    return page(
-        service.store.list(KIND),
-        request,
-        member="TransformJobSummaries",
-        summary=lambda document: {key: document[key] for key in members if key in document},
-        sort={"CreationTime": "CreationTime", "Name": "TransformJobName", "Status": "TransformJobStatus"},
-        name="TransformJobName",
-        default_limit=10,
-    )
-
-
-def _find(service: SageMakerService, name: str) -> Document:
-    document = service.store.get(KIND, name)
-    if document is None:
-        raise ValidationError(f"Could not find requested job with name: {name}")
-    return document
+    return job_documents.listed(service, request, KIND, "FailureReason", default_limit=10)
 
 
 def _check(request: Document) -> None:

@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 
 from localaws.sagemaker import job_documents, training_jobs
-from localaws.sagemaker.errors import ResourceNotFoundError, ValidationError
+from localaws.sagemaker.errors import ValidationError
 from localaws.sagemaker.images import ImageRegistryError, UnknownImageError, find_image
 from localaws.sagemaker.jobs import Stop
 from localaws.sagemaker.operations import now, operation, page, public
@@ -97,49 +97,34 @@ def _launch(service: SageMakerService, document: Document) -> None:
 
 @operation("DescribeHyperParameterTuningJob")
 def describe_tuning_job(service: SageMakerService, request: Document) -> Document:
-    return public(_find(service, request[_NAME]))
+    return public(job_documents.find(service, KIND, request[_NAME]))
 
 
 @operation("StopHyperParameterTuningJob")
 def stop_tuning_job(service: SageMakerService, request: Document) -> Document:
-    _find(service, request[_NAME])
-    job_documents.stop(service, KIND, request[_NAME])
+    job_documents.set_stopping(service, KIND, request[_NAME])
     return {}
 
 
 @operation("ListHyperParameterTuningJobs")
 def list_tuning_jobs(service: SageMakerService, request: Document) -> Document:
-    return page(
-        service.store.list(KIND),
-        request,
-        member="HyperParameterTuningJobSummaries",
-        summary=_summary,
-        sort={"Name": _NAME, "Status": _STATUS, "CreationTime": "CreationTime"},
-        name=_NAME,
+    return job_documents.listed(
+        service,
+        {"SortBy": "Name"} | request,
+        KIND,
+        "TrainingJobStatusCounters",
+        "ObjectiveStatusCounters",
+        "Strategy",
+        "ResourceLimits",
+        summary=lambda document: document | document["HyperParameterTuningJobConfig"],
         order="Ascending",
         default_limit=10,
     )
 
 
-def _summary(document: Document) -> Document:
-    members = (
-        _NAME,
-        "HyperParameterTuningJobArn",
-        _STATUS,
-        "CreationTime",
-        "HyperParameterTuningEndTime",
-        "LastModifiedTime",
-        "TrainingJobStatusCounters",
-        "ObjectiveStatusCounters",
-    )
-    config = document["HyperParameterTuningJobConfig"]
-    own = {"Strategy": config["Strategy"], "ResourceLimits": config["ResourceLimits"]}
-    return {key: document[key] for key in members if key in document} | own
-
-
 @operation("ListTrainingJobsForHyperParameterTuningJob")
 def list_training_jobs(service: SageMakerService, request: Document) -> Document:
-    document = _find(service, request[_NAME])
+    document = job_documents.find(service, KIND, request[_NAME])
     wanted = request.get("StatusEquals")
     found = [
         {**trial, _VALUE: trials.value_of(trial)}
@@ -167,14 +152,5 @@ def list_training_jobs(service: SageMakerService, request: Document) -> Document
 @operation("DeleteHyperParameterTuningJob")
 def delete_tuning_job(service: SageMakerService, request: Document) -> Document:
     """Forgets the tuning job; its training jobs and their models stay."""
-    job_documents.forget(service, KIND, _find(service, request[_NAME]))
+    job_documents.forget(service, KIND, request[_NAME])
     return {}
-
-
-def _find(service: SageMakerService, name: str) -> Document:
-    document = service.store.get(KIND, name)
-    if document is None:
-        raise ResourceNotFoundError(
-            f"Amazon SageMaker can't find a tuning job called {name}. Type another name."
-        )
-    return document
