@@ -17,7 +17,8 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-Document = dict[str, Any]
+from localaws.documents import Document
+
 Context = Mapping[str, str]
 
 

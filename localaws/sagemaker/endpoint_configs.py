@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 
+from localaws.documents import Document
 from localaws.sagemaker.errors import ValidationError
 from localaws.sagemaker.fleets import FleetPlan, VariantPlan
 from localaws.sagemaker.models import find_model
-from localaws.sagemaker.operations import Document, now, operation, page, public, tags_of
+from localaws.sagemaker.operations import now, operation, page, public, tags_of
 from localaws.sagemaker.service import SageMakerService
 from localaws.sagemaker.tags import drop_tags, set_tags
 from localaws.sagemaker.transfers import TransferError, parse_uri

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from localaws.documents import Document
 from localaws.sagemaker import endpoint_configs  # noqa: F401 - registers its operations
 from localaws.sagemaker.alarm_watch import missing
 from localaws.sagemaker.endpoint_configs import find_config, plan_fleet
 from localaws.sagemaker.errors import ValidationError
 from localaws.sagemaker.fleets import FleetPlan, VariantPlan
 from localaws.sagemaker.hosting import KIND, announce, hosting_of
-from localaws.sagemaker.operations import Document, now, operation, page, public, tags_of
+from localaws.sagemaker.operations import now, operation, page, public, tags_of
 from localaws.sagemaker.service import SageMakerService
 from localaws.sagemaker.tags import set_tags
 from localaws.sagemaker.traffic import TrafficError, traffic_plan

@@ -19,11 +19,12 @@ from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from localaws.documents import Document
 from localaws.sagemaker.alarm_watch import in_alarm
 from localaws.sagemaker.capture import CaptureOptions, CaptureWriter
 from localaws.sagemaker.fleets import Fleet, FleetError, FleetPlan
 from localaws.sagemaker.invocation_metrics import InvocationMetrics
-from localaws.sagemaker.operations import Document, now, public
+from localaws.sagemaker.operations import now, public
 from localaws.sagemaker.service import SageMakerService
 from localaws.sagemaker.tags import drop_tags, get_tags
 from localaws.sagemaker.traffic import TrafficPlan, traffic_plan

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker.errors import (
     ResourceInUseError,
     ResourceNotFoundError,
@@ -15,8 +15,6 @@ from localaws.sagemaker.jobs import Stop
 from localaws.sagemaker.operations import now, page, public, tags_of
 from localaws.sagemaker.service import SageMakerService
 from localaws.sagemaker.tags import drop_tags, set_tags
-
-Document = dict[str, Any]
 
 ACTIVE = ("InProgress", "Stopping")
 # What SageMaker's messages call a kind; its events capitalise the words.

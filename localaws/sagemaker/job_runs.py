@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+from localaws.documents import Document
 from localaws.sagemaker.channels import NoDataError
 from localaws.sagemaker.containers import ContainerError, ContainerSpec, remove_folder
 from localaws.sagemaker.failures import LastError, algorithm_error
@@ -31,7 +32,6 @@ from localaws.sagemaker.service import SageMakerService
 from localaws.sagemaker.signed_http import signed_http
 from localaws.sagemaker.transfers import TransferError, Transfers
 
-Document = dict[str, Any]
 log = logging.getLogger(__name__)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from localaws.documents import Document
 from localaws.sagemaker.artifacts import require_model_data
 from localaws.sagemaker.errors import ValidationError
 from localaws.sagemaker.images import ImageRegistryError, UnknownImageError, find_image
-from localaws.sagemaker.operations import Document, now, operation, page, public, tags_of
+from localaws.sagemaker.operations import now, operation, page, public, tags_of
 from localaws.sagemaker.registry import find_package
 from localaws.sagemaker.service import SageMakerService
 from localaws.sagemaker.tags import drop_tags, set_tags

@@ -13,14 +13,14 @@ import base64
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from localaws.documents import Document
 from localaws.sagemaker.errors import ValidationError
 
 if TYPE_CHECKING:
     from localaws.sagemaker.service import SageMakerService
 
-Document = dict[str, Any]
 Handler = Callable[["SageMakerService", Document], Document]
 
 HANDLERS: dict[str, Handler] = {}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 import string
-from typing import Any
 from weakref import WeakKeyDictionary
 
+from localaws.documents import Document
 from localaws.sagemaker.engine import announcements, parameters, records, selection
 from localaws.sagemaker.engine.context import Context
 from localaws.sagemaker.engine.definition import Definition, read_definition
@@ -16,8 +16,6 @@ from localaws.sagemaker.errors import ConflictError, ResourceNotFoundError, Vali
 from localaws.sagemaker.operations import now, operation, page, public
 from localaws.sagemaker.pipelines import created_between, find_pipeline, find_version
 from localaws.sagemaker.service import SageMakerService
-
-Document = dict[str, Any]
 
 _engines: WeakKeyDictionary[SageMakerService, Engine] = WeakKeyDictionary()
 

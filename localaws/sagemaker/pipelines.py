@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from botocore.exceptions import ClientError
 
+from localaws.documents import Document
 from localaws.sagemaker.engine import records
 from localaws.sagemaker.engine.step_types import runnable
 from localaws.sagemaker.engine.validation import check_definition
@@ -13,8 +12,6 @@ from localaws.sagemaker.errors import ConflictError, ResourceNotFoundError, Vali
 from localaws.sagemaker.operations import HANDLERS, now, operation, page, public, tags_of
 from localaws.sagemaker.service import SageMakerService
 from localaws.sagemaker.tags import drop_tags, set_tags
-
-Document = dict[str, Any]
 
 _DESCRIPTION = ("PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration")
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from localaws.documents import Document
 from localaws.sagemaker.channels import Source, fetch
 from localaws.sagemaker.failures import read_message
 from localaws.sagemaker.folder_sync import FolderSync
-from localaws.sagemaker.job_runs import Document, JobRun, own_entry_point
+from localaws.sagemaker.job_runs import JobRun, own_entry_point
 from localaws.sagemaker.jobs import Stop
 from localaws.sagemaker.operations import now, public
 from localaws.sagemaker.transfers import Location, parse_uri

@@ -10,9 +10,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker.artifacts import require_model_data
 from localaws.sagemaker.errors import ConflictError, ValidationError
-from localaws.sagemaker.operations import Document, now, operation, page, public, tags_of
+from localaws.sagemaker.operations import now, operation, page, public, tags_of
 from localaws.sagemaker.service import SageMakerService
 from localaws.sagemaker.tags import drop_tags, set_tags
 

@@ -11,6 +11,7 @@ from typing import Any
 import botocore.session
 from werkzeug import Request, Response
 
+from localaws.documents import Document
 from localaws.sagemaker.checks import check_request
 from localaws.sagemaker.errors import SageMakerError, UnknownOperationError, ValidationError
 from localaws.sagemaker.events import Listener, event
@@ -19,7 +20,6 @@ from localaws.sagemaker.operations import HANDLERS
 from localaws.sagemaker.transfers import TransferError
 from localaws.stack import Stack
 
-Document = dict[str, Any]
 log = logging.getLogger(__name__)
 
 # Each module registers its operations when it is imported, and may have `start(service)` (called once the

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-Document = dict[str, Any]
+from localaws.documents import Document
+
 T = TypeVar("T")
 
 _SCHEMA = """

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from localaws.documents import Document
 from localaws.sagemaker.operations import operation
 from localaws.sagemaker.service import SageMakerService
-
-Document = dict[str, Any]
 
 
 def set_tags(service: SageMakerService, arn: str, tags: list[Document]) -> None:

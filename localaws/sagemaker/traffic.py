@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-Document = dict[str, Any]
+from localaws.documents import Document
 
 
 class TrafficError(Exception):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 
+from localaws.documents import Document
 from localaws.sagemaker.channels import Source
-from localaws.sagemaker.operations import Document, now
+from localaws.sagemaker.operations import now
 from localaws.sagemaker.transfers import Location, parse_uri
 
 _MESSAGES = {

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from localaws.documents import Document
 from localaws.sagemaker.channels import NoDataError, fetch, list_objects
 from localaws.sagemaker.failures import read_message
 from localaws.sagemaker.folder_sync import FolderSync
-from localaws.sagemaker.job_runs import AlgorithmError, Document, JobRun, own_entry_point
+from localaws.sagemaker.job_runs import AlgorithmError, JobRun, own_entry_point
 from localaws.sagemaker.jobs import JobStoppedError, Stop
 from localaws.sagemaker.metrics import Metrics
 from localaws.sagemaker.operations import now

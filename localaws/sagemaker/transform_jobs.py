@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from localaws.documents import Document
 from localaws.sagemaker import job_documents
 from localaws.sagemaker.errors import ValidationError
-from localaws.sagemaker.job_runs import Document, recover
+from localaws.sagemaker.job_runs import recover
 from localaws.sagemaker.models import find_model
 from localaws.sagemaker.operations import now, operation, public
 from localaws.sagemaker.service import SageMakerService, described

@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from localaws.documents import Document
 from localaws.sagemaker.artifacts import ArtifactError, fetch_model
 from localaws.sagemaker.channels import NoDataError, Source, list_objects
 from localaws.sagemaker.containers import check_host
 from localaws.sagemaker.job_logs import JobLog
-from localaws.sagemaker.job_runs import AlgorithmError, Document, JobRun, NoEntryPointError
+from localaws.sagemaker.job_runs import AlgorithmError, JobRun, NoEntryPointError
 from localaws.sagemaker.jobs import container_environment
 from localaws.sagemaker.model_servers import (
     ModelConnectionError,

@@ -8,10 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker.engine.definition import Step
 from localaws.sagemaker.service import SageMakerService
-
-Document = dict[str, Any]
 
 EXECUTION_CHANGE = "SageMaker Model Building Pipeline Execution Status Change"
 STEP_CHANGE = "SageMaker Model Building Pipeline Execution Step Status Change"

@@ -10,13 +10,12 @@ import hashlib
 import json
 from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker.engine.definition import Step
 from localaws.sagemaker.engine.records import STEP_CACHE
 from localaws.sagemaker.engine.schema import duration
 from localaws.sagemaker.operations import now
 from localaws.sagemaker.store import Store
-
-Document = dict[str, Any]
 
 _TRAINING_DEFINITION = (
     "AlgorithmSpecification",

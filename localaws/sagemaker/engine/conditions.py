@@ -6,10 +6,9 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker.engine.expressions import ExpressionError, Scope, evaluate
 from localaws.sagemaker.engine.parameters import to_text
-
-Document = dict[str, Any]
 
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "GreaterThan": operator.gt,

@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from localaws.documents import Document
 from localaws.operations import Operation
 from localaws.sagemaker.engine import paths
 from localaws.sagemaker.engine.definition import Definition
@@ -18,8 +19,6 @@ from localaws.sagemaker.engine.records import Records
 from localaws.sagemaker.operations import now
 from localaws.sagemaker.service import SageMakerService
 from localaws.sagemaker.transfers import TransferError, parse_uri
-
-Document = dict[str, Any]
 
 
 @dataclass

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from localaws.documents import Document
 from localaws.sagemaker.engine import conditions
 from localaws.sagemaker.engine.expressions import evaluate
 from localaws.sagemaker.engine.kinds import Kind, Result, Work
 from localaws.sagemaker.engine.parameters import to_text
-
-Document = dict[str, Any]
 
 
 class Condition(Kind):

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker.engine.expressions import steps_named_in
 from localaws.sagemaker.engine.parameters import Parameter
 from localaws.sagemaker.engine.schema import shape_problems
 from localaws.sagemaker.errors import ValidationError
-
-Document = dict[str, Any]
 
 VERSION = "2020-12-01"
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from localaws.documents import Document
 from localaws.sagemaker.engine import paths
 from localaws.sagemaker.engine.parameters import Value, to_text
 from localaws.sagemaker.engine.paths import PathError
-
-Document = dict[str, Any]
 
 EXECUTION_VARIABLES = frozenset(
     {

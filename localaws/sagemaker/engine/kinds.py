@@ -6,14 +6,13 @@ import logging
 import secrets
 import string
 from dataclasses import dataclass, field
-from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker.engine import retries
 from localaws.sagemaker.engine.context import Context
 from localaws.sagemaker.engine.definition import Step
 from localaws.sagemaker.errors import SageMakerError
 
-Document = dict[str, Any]
 log = logging.getLogger(__name__)
 
 

@@ -12,13 +12,12 @@ A record is what ListPipelineExecutionSteps answers, and in inner members what a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker.engine.definition import Definition, read_definition
 from localaws.sagemaker.errors import ResourceNotFoundError
 from localaws.sagemaker.store import Store
 
-Document = dict[str, Any]
 Records = dict[str, Document]
 
 PIPELINE = "Pipeline"

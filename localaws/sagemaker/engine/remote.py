@@ -8,13 +8,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from localaws.documents import Document
 from localaws.sagemaker.engine import records, retries
 from localaws.sagemaker.engine.definition import Step
 from localaws.sagemaker.engine.expressions import evaluate
 from localaws.sagemaker.engine.kinds import Kind, Result, StepError, Work, random_text
 from localaws.sagemaker.engine.parameters import from_text, to_text
-
-Document = dict[str, Any]
 
 LAMBDA_TIMEOUT = 600  # seconds: what pipelines grant a function
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker.engine import retries
 from localaws.sagemaker.engine.context import Context
 from localaws.sagemaker.engine.expressions import evaluate
 from localaws.sagemaker.engine.kinds import Kind, Result, Work, call, random_text
 from localaws.sagemaker.errors import SageMakerError
-
-Document = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ Source: https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.h
 
 from __future__ import annotations
 
-from typing import Any
-
+from localaws.documents import Document
 from localaws.sagemaker.engine.definition import Step
 from localaws.sagemaker.engine.schema import (
     CAPACITY_ERROR,
@@ -16,8 +15,6 @@ from localaws.sagemaker.engine.schema import (
     THROTTLING,
 )
 from localaws.sagemaker.errors import SageMakerError
-
-Document = dict[str, Any]
 
 LONGEST = 43_200  # seconds between two attempts
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker.engine import announcements, caching, records, retries
 from localaws.sagemaker.engine.context import Context
 from localaws.sagemaker.engine.definition import Step
@@ -16,7 +17,6 @@ from localaws.sagemaker.engine.step_types import STEP_TYPES
 from localaws.sagemaker.operations import now
 from localaws.sagemaker.service import SageMakerService
 
-Document = dict[str, Any]
 Observation = tuple[str, dict[str, Result | None]]
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-Document = dict[str, Any]
+from localaws.documents import Document
+
 Text = Annotated[str, Field(min_length=1)]
 TextOrExpression = Text | Document
 

@@ -5,13 +5,10 @@ Source: https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-selective-ex.h
 
 from __future__ import annotations
 
-from typing import Any
-
+from localaws.documents import Document
 from localaws.sagemaker.engine.definition import Definition
 from localaws.sagemaker.engine.records import Records
 from localaws.sagemaker.errors import ValidationError
-
-Document = dict[str, Any]
 
 
 def selected_steps(config: Document, definition: Definition) -> set[str]:

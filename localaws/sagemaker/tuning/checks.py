@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
-from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker.errors import ValidationError
 from localaws.sagemaker.tuning.search import grid_size, read_space
-
-Document = dict[str, Any]
 
 _MOST_PARAMETERS = 30  # in all ranges together
 _REVERSE = "ReverseLogarithmic"

@@ -10,6 +10,7 @@ import logging
 import secrets
 from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker import training_jobs
 from localaws.sagemaker.errors import SageMakerError
 from localaws.sagemaker.job_documents import announce
@@ -22,7 +23,6 @@ from localaws.sagemaker.tuning import trials
 from localaws.sagemaker.tuning.definitions import KIND, OBJECTIVE, search_of, training_request
 from localaws.sagemaker.tuning.endings import ending, is_hopeless
 
-Document = dict[str, Any]
 log = logging.getLogger(__name__)
 
 

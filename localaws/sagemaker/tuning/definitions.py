@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from localaws.documents import Document
 from localaws.sagemaker.transfers import parse_uri
 from localaws.sagemaker.tuning import trials
 from localaws.sagemaker.tuning.search import Search, grid_size, read_space
-
-Document = dict[str, Any]
 
 KIND = "HyperParameterTuningJob"
 # SageMaker tells each training job by this hyperparameter what is tuned.

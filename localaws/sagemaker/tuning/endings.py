@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean, median
-from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker.tuning import trials
-
-Document = dict[str, Any]
 
 _ATTEMPTS = 5  # training jobs that may come to nothing before the tuning job is given up
 _JUDGES = 3  # completed training jobs before others are measured by them

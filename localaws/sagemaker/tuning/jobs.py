@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker import job_documents, training_jobs
 from localaws.sagemaker.errors import ValidationError
 from localaws.sagemaker.images import ImageRegistryError, UnknownImageError, find_image
@@ -14,8 +14,6 @@ from localaws.sagemaker.service import SageMakerService, check, described
 from localaws.sagemaker.tuning import checks, trials
 from localaws.sagemaker.tuning.course import TuningRun
 from localaws.sagemaker.tuning.definitions import KIND, OBJECTIVE, budget, search_of, training_request
-
-Document = dict[str, Any]
 
 _NAME = "HyperParameterTuningJobName"
 _STATUS = "HyperParameterTuningJobStatus"

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from localaws.documents import Document
+
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
 
-Document = dict[str, Any]
 
 # Where the scale is left to SageMaker (Auto): a range over two decades or more is searched by its logarithm.
 _WIDE = 100

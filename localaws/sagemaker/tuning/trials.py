@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
+from localaws.documents import Document
 from localaws.sagemaker.job_documents import ACTIVE
 from localaws.sagemaker.jobs import INTERRUPTED
 from localaws.sagemaker.tuning.search import Trial
-
-Document = dict[str, Any]
 
 _COUNTERS = ("Completed", "InProgress", "RetryableError", "NonRetryableError", "Stopped")
 _IMPROVEMENT = 0.01  # by how much of its size the best must improve to count (BestObjectiveNotImproving)
