@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import time
 import zlib
@@ -12,6 +11,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from localaws.database import connect
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html: history is kept for 90 days.
 RETENTION_SECONDS = 90 * 86_400
@@ -67,10 +68,7 @@ class ExecutionStore:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.executescript(_SCHEMA)
+        self._database = connect(path, _SCHEMA)
         self._database.execute("DELETE FROM executions WHERE started < ?", (time.time() - RETENTION_SECONDS,))
 
     def put(self, record: Record, course: Course | None = None) -> None:

@@ -15,11 +15,12 @@ import itertools
 import json
 import logging
 import os
-import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from localaws.database import connect
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +78,7 @@ class Journal:
         self._bodies = folder / "bodies"
         self._bodies.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(
-            folder / "journal.sqlite", check_same_thread=False, isolation_level=None
-        )
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.executescript(_SCHEMA)
+        self._database = connect(folder / "journal.sqlite", _SCHEMA)
         last = self._database.execute("SELECT max(number) FROM requests").fetchone()[0]
         self._numbers = itertools.count((last or 0) + 1)
 

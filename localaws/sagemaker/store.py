@@ -7,7 +7,6 @@ A document is JSON. Members that SageMaker does not show begin with an underscor
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from localaws.database import connect
 from localaws.documents import Document
 
 T = TypeVar("T")
@@ -45,10 +45,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self.changed = threading.Condition()
-        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.executescript(_SCHEMA)
+        self._connection = connect(path, _SCHEMA)
         self._depth = 0
 
     @contextmanager
