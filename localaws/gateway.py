@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +13,7 @@ from moto.core.request import Request
 from localaws import errors, queues, s3_uploads, step_functions
 from localaws.calls import CallLog
 from localaws.errors import AwsError
+from localaws.functions.runtime import INVOCATIONS
 from localaws.operations import Operation, identify, signing_name
 from localaws.recorder import Recorder
 from localaws.wire import Answer
@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 
 HEALTH = "/_scones/health"
 _HEALTHY: Answer = (200, [("Content-Type", "application/json")], b'{"status": "ok"}')
-_INVOCATIONS = re.compile(r"/2015-03-31/functions/[^/]+/invocations")
 
 
 class Service(Protocol):
@@ -88,7 +87,7 @@ class Gateway:
             return errors.answer(request, operation, errors.internal_failure(operation))
 
     def _service(self, request: Request) -> Service | None:
-        if request.method == "POST" and _INVOCATIONS.fullmatch(request.path):
+        if request.method == "POST" and INVOCATIONS.fullmatch(request.path):
             return self._functions
         if signing_name(request) == "sagemaker" and (
             request.path.startswith("/endpoints/")

@@ -35,7 +35,7 @@ from localaws.stack import Stack
 
 log = logging.getLogger(__name__)
 
-_PATH = re.compile(r"/2015-03-31/functions/(?P<function>[^/]+)/invocations")
+INVOCATIONS = re.compile(r"/2015-03-31/functions/(?P<function>[^/]+)/invocations")
 MAX_REQUEST_BYTES = 6_291_456
 MAX_EVENT_BYTES = 1_048_576  # of an asynchronous one
 LOG_TAIL_BYTES = 4096
@@ -100,9 +100,8 @@ class FunctionRuntime:
         return outcome, lines
 
     def _invoke(self, request: Request, request_id: str) -> Response:
-        match = _PATH.fullmatch(request.path)
-        if match is None:
-            raise InvalidParameterValueError(f"{request.path} is no path of Invoke.")
+        match = INVOCATIONS.fullmatch(request.path)
+        assert match is not None, "the gateway sends no other paths"
         function = find(self._stack, match["function"], request.args.get("Qualifier"))
         mode = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
         invocation = Invocation(
