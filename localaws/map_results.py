@@ -6,8 +6,9 @@ https://docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.h
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from localaws.timestamps import iso_milliseconds
 
 if TYPE_CHECKING:
     from localaws.map_runs import Child
@@ -67,10 +68,10 @@ def _entry(run: Any, child: Child) -> dict[str, Any]:
         "Input": _text(child.input),
         "InputDetails": {"Included": True},
         "Name": child.name,
-        "StartDate": _moment(child.started),
+        "StartDate": child.started and iso_milliseconds(child.started),
         "StateMachineArn": machine,
         "Status": child.status,
-        "StopDate": _moment(child.stopped),
+        "StopDate": child.stopped and iso_milliseconds(child.stopped),
     }
     if child.status == "SUCCEEDED":
         return entry | {"Output": _text(child.output), "OutputDetails": {"Included": True}}
@@ -80,7 +81,3 @@ def _entry(run: Any, child: Child) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -13,6 +13,7 @@ from localaws.functions.functions import Function
 from localaws.functions.runtime_api import Invocation
 from localaws.functions.worker import Outcome
 from localaws.stack import Stack
+from localaws.timestamps import iso_milliseconds
 
 
 class UnsupportedDestinationError(Exception):
@@ -23,7 +24,7 @@ def record(function: Function, invocation: Invocation, attempts: int, outcome: O
     """What the destination gets, as JSON; `outcome` is None where the function could not be run at all."""
     content: dict[str, Any] = {
         "version": "1.0",
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": iso_milliseconds(datetime.now(UTC)),
         "requestContext": {
             "requestId": invocation.request_id,
             "functionArn": f"{function.arn}:{function.version}",

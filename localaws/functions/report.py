@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from localaws.functions.functions import Function
 from localaws.functions.worker import Outcome
+from localaws.timestamps import iso_milliseconds
 
 
 def lines(function: Function, request_id: str, outcome: Outcome) -> list[str]:
@@ -31,8 +32,7 @@ def _platform_line(request_id: str, outcome: Outcome) -> list[str]:
     if error is None:
         return []
     if error.status == "timeout":
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return [f"{now} {request_id} {error.reason}\n"]
+        return [f"{iso_milliseconds(datetime.now(UTC))} {request_id} {error.reason}\n"]
     return [f"RequestId: {request_id} Error: {error.reason}\n{error.type}\n"]
 
 

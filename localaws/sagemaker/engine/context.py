@@ -16,9 +16,9 @@ from localaws.sagemaker.engine.definition import Definition
 from localaws.sagemaker.engine.expressions import ExpressionError, Scope
 from localaws.sagemaker.engine.parameters import Value
 from localaws.sagemaker.engine.records import Records
-from localaws.sagemaker.operations import now
 from localaws.sagemaker.service import SageMakerService
 from localaws.sagemaker.transfers import TransferError, parse_uri
+from localaws.timestamps import iso_milliseconds
 
 
 @dataclass
@@ -89,8 +89,8 @@ class _Scope:
                 raise ExpressionError(f"Execution.{name} has a value only in the arguments of such a job.")
             return self.job_name
         return {
-            "StartDateTime": _moment(execution["CreationTime"]),
-            "CurrentDateTime": _moment(now()),
+            "StartDateTime": iso_milliseconds(datetime.fromtimestamp(execution["CreationTime"], UTC)),
+            "CurrentDateTime": iso_milliseconds(datetime.now(UTC)),
             "PipelineName": execution["_PipelineName"],
             "PipelineArn": execution["PipelineArn"],
             "PipelineExecutionId": self.context.id,
@@ -124,7 +124,3 @@ class _Scope:
             return json.loads(body)
         except ValueError as error:
             raise ExpressionError(f"{uri} is not valid JSON: {error}.") from error
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
