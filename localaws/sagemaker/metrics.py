@@ -15,7 +15,7 @@ _AT_ONCE = 1000  # PutMetricData's limit
 
 
 class Metrics:
-    """Collects what the definitions' regular expressions find; the first group is the value."""
+    """Collects what the definitions' regular expressions find: the first group or, without one, all of it."""
 
     def __init__(self, definitions: Sequence[dict[str, str]]) -> None:
         self._patterns = [(item["Name"], _compile(item)) for item in definitions]
@@ -54,19 +54,18 @@ class Metrics:
 
 
 def check_definitions(definitions: Sequence[dict[str, str]]) -> None:
-    """Raises ValidationError for a regular expression that cannot be compiled or has no group."""
+    """Raises ValidationError for a regular expression that cannot be compiled."""
     for item in definitions:
         _compile(item)
 
 
 def _compile(definition: dict[str, str]) -> re.Pattern[str]:
     try:
-        pattern = re.compile(definition["Regex"])
+        return re.compile(definition["Regex"])
     except re.error as error:
         raise ValidationError(
             f"The regular expression {definition['Regex']!r} of the metric {definition['Name']!r}: {error}."
         ) from error
-    return pattern
 
 
 def _number(match: re.Match[str]) -> float | None:

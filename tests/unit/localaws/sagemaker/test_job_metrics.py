@@ -46,3 +46,8 @@ def test_values_are_sent_in_batches_that_cloudwatch_takes():
 def test_a_wrong_expression_is_refused_by_name():
     with pytest.raises(ValidationError, match=r"'\(' of the metric 'x'"):
         check_definitions([{"Name": "x", "Regex": "("}])
+
+
+def test_without_a_group_the_value_is_the_whole_match():
+    metrics = Metrics([{"Name": "number", "Regex": "[0-9.]+"}])
+    assert metrics.read("0.5", "job/algo-1") == [("number", 0.5)]
