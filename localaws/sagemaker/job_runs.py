@@ -1,4 +1,4 @@
-"""The course of one job, from its document to its end: what processing and training have in common."""
+"""The course of one job, from its document to its end: processing, training and transform jobs alike."""
 
 from __future__ import annotations
 

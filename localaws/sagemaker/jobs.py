@@ -1,4 +1,4 @@
-"""What processing and training jobs share: threads that supervise, slots, stopping, running containers."""
+"""What jobs of all kinds share: threads that supervise, slots, stopping, running containers."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class SageMakerService:
     Attributes:
         stack: where it runs.
         store: SageMaker's documents; `store.wait_for(predicate)` waits for a change without polling.
-        jobs: runs processing and training jobs.
+        jobs: runs the jobs, of all kinds.
         listeners: called with each state-change event, in the shape that SageMaker puts on EventBridge.
     """
 
