@@ -91,7 +91,7 @@ def listed(
 def stop(
     service: SageMakerService, kind: str, name: str, change: Callable[[Document], None] = lambda _: None
 ) -> None:
-    """Asks what runs to stop, its document being Stopping; `change` is made with that.
+    """Sets the job's document to Stopping, makes `change` with that, and asks what runs to stop.
 
     Raises what `find` raises, and ValidationError if the job has ended.
     """
@@ -102,7 +102,7 @@ def stop(
 def set_stopping(
     service: SageMakerService, kind: str, name: str, change: Callable[[Document], None] = lambda _: None
 ) -> Document:
-    """The document, now Stopping, for who runs the job to see. Raises as `stop` does."""
+    """The document, now Stopping: all that a run needs which watches it. Raises as `stop` does."""
     find(service, kind, name)
 
     def stopping(document: Document) -> None:
