@@ -18,7 +18,6 @@ KINDS = (*ROLLBACK, "no-traffic", "drift")
 # Where `scones monitor check --publish` puts its metrics.
 MONITORING = "Scones/Monitoring"
 DRIFTED_FEATURES = "DriftedFeatures"
-DAY_SECONDS = 86_400
 
 
 def names(endpoint: str) -> list[str]:
@@ -33,9 +32,8 @@ def ensure(cloudwatch: Any, hosting: Hosting, endpoint: str, only_missing: bool 
             continue
         cloudwatch.put_metric_alarm(
             AlarmName=f"{endpoint}-{kind}",
-            EvaluationPeriods=1,
             AlarmActions=[hosting.alarm_topic] if hosting.alarm_topic else [],
-            **alarm,
+            **{"EvaluationPeriods": 1, **alarm},
         )
     return names(endpoint)
 
@@ -77,7 +75,7 @@ def _alarms(hosting: Hosting, endpoint: str) -> dict[str, dict[str, Any]]:
             "Threshold": 1,
             "ComparisonOperator": "LessThanThreshold",
             "TreatMissingData": "breaching",
-            "Period": hosting.no_traffic_minutes * 60,
+            **_periods(hosting.no_traffic_minutes),
             **requests,
         },
         "drift": {
@@ -88,9 +86,22 @@ def _alarms(hosting: Hosting, endpoint: str) -> dict[str, dict[str, Any]]:
             "Statistic": "Maximum",
             "Threshold": 0,
             **above,
-            "Period": DAY_SECONDS,  # so that a daily check keeps the alarm until the next
+            # So that a daily check keeps the alarm until the next.
+            **_periods(24 * 60),
+            "DatapointsToAlarm": 1,
         },
     }
+
+
+def _periods(minutes: int) -> dict[str, int]:
+    """Many short periods: CloudWatch looks at some more than it is told to before it takes one for missing.
+
+    Of periods as long as the whole, those would be as many hours or days.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+    """
+    fitting = (length for length in (60, 5) if minutes % length == 0 and minutes >= 12 * length)
+    period = next(fitting, 1)
+    return {"Period": period * 60, "EvaluationPeriods": minutes // period}
 
 
 def remove(cloudwatch: Any, endpoint: str) -> list[str]:

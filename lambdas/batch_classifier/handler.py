@@ -22,7 +22,7 @@ MAX_IMAGES = 100
 MAX_ERROR = 300
 THREADS = 8  # one image waits for S3 and the endpoint nearly all of its time
 PAUSES = (0, 1, 4)  # seconds before each round with the images that were worth another try
-LAST_SECONDS = 25  # what one image may take at worst: two attempts at S3 and two at the endpoint
+LAST_SECONDS = classifier.SLOWEST_SECONDS  # an image begun later might take the others' results with it
 
 OUTCOMES = {
     "InvalidEventError": "InvalidEvent",

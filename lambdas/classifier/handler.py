@@ -30,6 +30,11 @@ TRANSIENT_CODES = {
 }
 
 
+CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 2, 10, 2
+# What one image may take: as many attempts at S3 and at the endpoint, and botocore's pauses between them.
+SLOWEST_SECONDS = 2 * (ATTEMPTS * (CONNECT_SECONDS + READ_SECONDS) + 1)
+
+
 class ClassifierError(Exception):
     """Base of what this function raises on purpose."""
 
@@ -106,9 +111,10 @@ def connect() -> None:
 @functools.cache
 def _client(service: str) -> Any:
     # One client a container. The timeouts leave room for a second attempt within the function's own.
-    return boto3.client(
-        service, config=Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 2})
+    config = Config(
+        connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries={"total_max_attempts": ATTEMPTS}
     )
+    return boto3.client(service, config=config)
 
 
 def _unwrap(event: object) -> tuple[dict, str | None]:
