@@ -2,13 +2,14 @@
 
 import io
 import json
+import operator
 import tarfile
-import time
 import uuid
 
 from botocore.exceptions import ClientError
 
 from tests.shapes import assert_answer
+from tests.waiting import wait_for
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
 ROLE = "arn:aws:iam::123456789012:role/scones"
@@ -101,19 +102,15 @@ class Endpoints:
         return found
 
     def wait(self, name, status, seconds=60):
-        deadline = time.monotonic() + seconds
-        while (found := self.describe(name))["EndpointStatus"] != status:
-            assert time.monotonic() < deadline, found
-            assert found["EndpointStatus"] not in ("InService", "Failed"), found
-            time.sleep(0.05)
-        return found
+        def is_there(found):
+            there = found["EndpointStatus"] == status
+            assert there or found["EndpointStatus"] not in ("InService", "Failed"), found
+            return there
+
+        return self.wait_until(name, is_there, seconds)
 
     def wait_until(self, name, predicate, seconds=60):
-        deadline = time.monotonic() + seconds
-        while not predicate(found := self.describe(name)):
-            assert time.monotonic() < deadline, found
-            time.sleep(0.05)
-        return found
+        return wait_for(lambda: self.describe(name), f"what {name} should be", seconds, until=predicate)
 
     def invoke(self, name, body=b"12345", content_type="image/png", **members):
         return self.runtime.invoke_endpoint(EndpointName=name, Body=body, ContentType=content_type, **members)
@@ -126,14 +123,17 @@ class Endpoints:
             self.sagemaker.delete_endpoint(EndpointName=name)
         except ClientError:
             return
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
+        self.wait_until_gone(name, 20)
+
+    def wait_until_gone(self, name, seconds):
+        def look():
             try:
-                self.describe(name)
-            except ClientError:
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"{name} is still there")
+                return self.describe(name)
+            except ClientError as error:
+                if "Could not find endpoint" not in str(error):
+                    raise
+
+        wait_for(look, f"the end of {name}", seconds, until=operator.not_)
 
     def captured(self, name):
         """All captured records of an endpoint, in the order of their files."""

@@ -3,15 +3,14 @@
 import contextlib
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
-from botocore.exceptions import ClientError
 
 from localaws import control
 from tests.functional.conftest import make_client
 from tests.functional.endpoints import BUCKET, Endpoints
+from tests.waiting import wait_for
 
 
 class Restartable:
@@ -35,8 +34,7 @@ class Restartable:
     def restart(self, how):
         if how == "killed":
             os.kill(self.running.pid, signal.SIGKILL)
-            while control.status(self.state_dir):
-                time.sleep(0.02)
+            wait_for(lambda: not control.status(self.state_dir), "the end of the local AWS")
         else:
             control.down(self.state_dir)
         self.running = control.up(self.state_dir)
@@ -92,10 +90,7 @@ class Gate:
         )
 
     def wait(self):
-        deadline = time.monotonic() + 60
-        while not self.reached.exists():
-            assert time.monotonic() < deadline, "no model server got here"
-            time.sleep(0.02)
+        wait_for(self.reached.exists, "a model server", 60)
 
     def open(self):
         self.opened.touch()
@@ -163,10 +158,7 @@ def test_a_deletion_on_its_way_gets_there_after_all(stack):
 
     after = stack.restart("killed")
 
-    deadline = time.monotonic() + 10
-    with pytest.raises(ClientError, match="Could not find endpoint"):  # noqa: PT012 - until it does
-        while time.monotonic() < deadline:
-            after.describe(name)
+    after.wait_until_gone(name, 10)
     assert stack.model_servers() == []
     assert not (stack.state_dir / "endpoints" / name).exists()
 
@@ -180,7 +172,4 @@ def test_no_model_server_outlives_a_kill(stack):
 
     os.kill(stack.running.pid, signal.SIGKILL)
 
-    deadline = time.monotonic() + 10
-    while any(map(alive, servers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(alive, servers))
+    wait_for(lambda: not any(map(alive, servers)), f"the end of {servers}", 10)

@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.functional.endpoints import BUCKET, IMAGE, Endpoints, archive
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -339,10 +340,7 @@ def test_invocations_are_counted_in_cloudwatch(endpoint, aws):
         )["Datapoints"]
         return sum(point["Sum"] for point in points)
 
-    deadline = time.monotonic() + 10
-    while total("Invocations") < 4 and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert total("Invocations") == 4
+    assert wait_for(lambda: total("Invocations"), "four", 10, until=lambda number: number >= 4) == 4
     assert total("Invocation4XXErrors") == 1
     assert total("Invocation5XXErrors") == 0
     assert 0 < total("ModelLatency") < 60e6

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import tarfile
-import time
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from pipeline import settings as settings_module
 from pipeline.cli import app
 from pipeline.errors import sentence
 from tests.functional.endpoints import BUCKET, IMAGE, Endpoints, archive
+from tests.waiting import wait_for
 from training.model import ModelCard, Network, save_model
 
 NAME = "explain-tests"
@@ -228,12 +228,12 @@ def test_a_clarify_job_is_written_and_sent(scones, client, packages, tmp_path):
     assert json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) == analysis
     model = sagemaker.describe_model(ModelName=analysis["predictor"]["model_name"])
     assert model["Containers"][0]["ModelPackageName"].endswith(f"/{packages['ours']}")
-    deadline = time.monotonic() + 60
-    while (job := sagemaker.describe_processing_job(ProcessingJobName=name))[
-        "ProcessingJobStatus"
-    ] == "InProgress":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    job = wait_for(
+        lambda: sagemaker.describe_processing_job(ProcessingJobName=name),
+        "the end",
+        60,
+        until=lambda job: job["ProcessingJobStatus"] != "InProgress",
+    )
     assert job["ProcessingJobStatus"] == "Failed"
     assert "sagemaker-clarify-processing" in job["FailureReason"]
     removed = CliRunner().invoke(app, ["endpoint", "delete", name])  # as the documentation says

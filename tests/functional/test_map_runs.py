@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from tests.waiting import wait_for
 
 BUCKET = "map-runs"
 ROLE = "arn:aws:iam::123456789012:role/r"
@@ -74,12 +75,12 @@ def start(client: Callable[..., Any], arn: str, items: list[int], concurrency: i
 
 
 def end(client: Callable[..., Any], execution: str) -> dict[str, Any]:
-    until = time.monotonic() + 60
-    states = client("stepfunctions")
-    while (found := states.describe_execution(executionArn=execution))["status"] == "RUNNING":
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    return found
+    return wait_for(
+        lambda: client("stepfunctions").describe_execution(executionArn=execution),
+        "the end",
+        60,
+        until=lambda found: found["status"] != "RUNNING",
+    )
 
 
 def described(client: Callable[..., Any], execution: str) -> dict[str, Any]:
@@ -148,12 +149,8 @@ def test_many_items_one_after_the_other(client: Callable[..., Any], arn: str) ->
 
 def test_stopping_ends_a_run(client: Callable[..., Any], arn: str) -> None:
     _, execution = start(client, arn, [1, 2000, 2000], concurrency=3, tolerated=0)
-    until = time.monotonic() + 30
-    while not client("stepfunctions").list_map_runs(executionArn=execution)["mapRuns"] or (
-        described(client, execution)["itemCounts"]["succeeded"] < 1
-    ):
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_for(lambda: client("stepfunctions").list_map_runs(executionArn=execution)["mapRuns"], "the run", 30)
+    wait_for(lambda: described(client, execution)["itemCounts"], "one", 30, until=lambda n: n["succeeded"])
     assert described(client, execution)["itemCounts"]["running"] == 2
     client("stepfunctions").stop_execution(executionArn=execution)
     assert end(client, execution)["status"] == "ABORTED"

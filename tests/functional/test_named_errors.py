@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import time
 import uuid
 import zipfile
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.waiting import wait_for
 from workflows import package
 
 ROLE = "arn:aws:iam::123456789012:role/scones-stub"
@@ -98,11 +98,12 @@ def machine(client: Callable[..., Any], definition: dict[str, Any]) -> str:
 
 
 def ended(step_functions: Any, arn: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
-    while (found := step_functions.describe_execution(executionArn=arn))["status"] == "RUNNING":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return dict(found)
+    return wait_for(
+        lambda: dict(step_functions.describe_execution(executionArn=arn)),
+        "the end",
+        60,
+        until=lambda found: found["status"] != "RUNNING",
+    )
 
 
 @pytest.mark.parametrize(

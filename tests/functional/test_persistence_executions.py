@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localaws import control
+from tests.waiting import wait_for
 
 ROLE = "arn:aws:iam::123456789012:role/r"
 WAIT = {"StartAt": "A", "States": {"A": {"Type": "Wait", "Seconds": 600, "End": True}}}
@@ -44,19 +45,18 @@ def create(states, name, definition):
     return made["stateMachineArn"]
 
 
-def await_end(states, arn, seconds=30.0):
-    until = time.monotonic() + seconds
-    while (status := states.describe_execution(executionArn=arn)["status"]) == "RUNNING":
-        assert time.monotonic() < until, f"{arn} still runs"
-        time.sleep(0.05)
-    return status
+def await_end(states, arn):
+    def status():
+        return states.describe_execution(executionArn=arn)["status"]
+
+    return wait_for(status, f"the end of {arn}", 30, until=lambda status: status != "RUNNING")
 
 
-def await_events(states, arn, number, seconds=30.0):
-    until = time.monotonic() + seconds
-    while len(states.get_execution_history(executionArn=arn)["events"]) < number:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+def await_events(states, arn, number):
+    def events():
+        return states.get_execution_history(executionArn=arn)["events"]
+
+    wait_for(events, f"{number} events", 30, until=lambda events: len(events) >= number)
 
 
 def seen(states, arns):

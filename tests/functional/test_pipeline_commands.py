@@ -96,7 +96,7 @@ def test_a_start_that_is_terminated_leaves_no_archive_behind(tmp_path):
     words = [sys.executable, "-m", "pipeline.cli", "pipeline", "start", "--data", "synthetic"]
     process = subprocess.Popen(words, env=variables() | {"TMPDIR": str(tmp_path)}, cwd=tmp_path)
     try:
-        wait_for(lambda: list(tmp_path.glob("scones-archive-*")), 60)
+        wait_for(lambda: list(tmp_path.glob("scones-archive-*")), "the archive's folder", 60)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 128 + signal.SIGTERM
     finally:

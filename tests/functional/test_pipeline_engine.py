@@ -6,7 +6,6 @@ import io
 import json
 import os
 import signal
-import time
 import uuid
 import zipfile
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import pytest
 
 from localaws import control
 from tests.functional.conftest import make_client
+from tests.waiting import wait_for
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312"
 ROLE = "arn:aws:iam::123456789012:role/scones"
@@ -86,13 +86,12 @@ def create(sagemaker: Any, *steps: dict[str, Any], parameters: list[dict[str, An
 
 def finished(sagemaker: Any, arn: str, seconds: float = 60) -> dict[str, Any]:
     """The execution once it has ended."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        execution = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
-        if execution["PipelineExecutionStatus"] in ENDED:
-            return execution
-        time.sleep(0.1)
-    raise AssertionError(f"still {execution}, {steps_of(sagemaker, arn)}")
+
+    def look() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        return sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn), steps_of(sagemaker, arn)
+
+    ended = wait_for(look, "the end", seconds, until=lambda seen: seen[0]["PipelineExecutionStatus"] in ENDED)
+    return ended[0]
 
 
 def steps_of(sagemaker: Any, arn: str) -> dict[str, dict[str, Any]]:
@@ -101,10 +100,12 @@ def steps_of(sagemaker: Any, arn: str) -> dict[str, dict[str, Any]]:
 
 
 def wait_for_step(sagemaker: Any, arn: str, step: str, status: str) -> None:
-    until = time.monotonic() + 30
-    while steps_of(sagemaker, arn).get(step, {}).get("StepStatus") != status:
-        assert time.monotonic() < until, steps_of(sagemaker, arn)
-        time.sleep(0.05)
+    wait_for(
+        lambda: steps_of(sagemaker, arn),
+        f"{step} {status}",
+        30,
+        until=lambda steps: steps.get(step, {}).get("StepStatus") == status,
+    )
 
 
 REPORT = {"PropertyFileName": "Report", "OutputName": "out", "FilePath": "report.json"}
@@ -295,8 +296,7 @@ def test_an_execution_outlives_the_server(tmp_path: Path) -> None:
         wait_for_step(sagemaker, arn, "Second", "Executing")
         before = steps_of(sagemaker, arn)["First"]
         os.kill(running.pid, signal.SIGKILL)
-        while control.status(state_dir) is not None:
-            time.sleep(0.05)
+        wait_for(lambda: control.status(state_dir) is None, "the end of the local AWS")
         running = control.up(state_dir)
         sagemaker = make_client(running.endpoint_url, "sagemaker")
         execution, steps = finished(sagemaker, arn), steps_of(sagemaker, arn)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.shapes import assert_answer
+from tests.waiting import wait_for
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312"
 ROLE = "arn:aws:iam::123456789012:role/scones"
@@ -51,24 +51,24 @@ def run(client: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
             **more,
         )
         assert_answer("sagemaker", "CreateProcessingJob", answer)
-        return (
-            wait_for(sagemaker, name) if wait else sagemaker.describe_processing_job(ProcessingJobName=name)
-        )
+        if wait:
+            return wait_for_job(sagemaker, name)
+        return sagemaker.describe_processing_job(ProcessingJobName=name)
 
     return run
 
 
-def wait_for(
+def wait_for_job(
     sagemaker: Any, name: str, statuses: tuple[str, ...] = FINAL, seconds: float = 60
 ) -> dict[str, Any]:
-    until = time.monotonic() + seconds
-    while True:
+    def describe() -> dict[str, Any]:
         job = sagemaker.describe_processing_job(ProcessingJobName=name)
         assert_answer("sagemaker", "DescribeProcessingJob", job)
-        if job["ProcessingJobStatus"] in statuses:
-            return job
-        assert time.monotonic() < until, job
-        time.sleep(0.05)
+        return job
+
+    return wait_for(
+        describe, f"{name} {statuses}", seconds, until=lambda job: job["ProcessingJobStatus"] in statuses
+    )
 
 
 def log_lines(client: Callable[..., Any], name: str, host: str = "algo-1") -> list[str]:
@@ -224,12 +224,14 @@ def test_a_job_can_be_stopped(client: Callable[..., Any], run: Any, bucket: str)
         ProcessingOutputConfig={"Outputs": [s3_output(f"s3://{bucket}/out", "/opt/ml/processing/output")]},
     )
     name = job["ProcessingJobName"]
-    until = time.monotonic() + 30
-    while "ProcessingStartTime" not in sagemaker.describe_processing_job(ProcessingJobName=name):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_for(
+        lambda: sagemaker.describe_processing_job(ProcessingJobName=name),
+        "the start",
+        30,
+        until=lambda job: "ProcessingStartTime" in job,
+    )
     sagemaker.stop_processing_job(ProcessingJobName=name)
-    job = wait_for(sagemaker, name, seconds=10)
+    job = wait_for_job(sagemaker, name, seconds=10)
     assert job["ProcessingJobStatus"] == "Stopped"
     assert "FailureReason" not in job
     with pytest.raises(ClientError, match="is in status Stopped"):
@@ -252,14 +254,11 @@ def test_continuous_outputs_arrive_while_the_job_runs(
             "Outputs": [s3_output(f"s3://{bucket}/live", "/opt/ml/processing/live", "Continuous")]
         },
     )
-    until = time.monotonic() + 30
-    while keys(client, bucket, "live") != ["live/first"]:
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    wait_for(lambda: keys(client, bucket, "live"), "the output", 30, until=lambda now: now == ["live/first"])
     name = job["ProcessingJobName"]
-    assert wait_for(client("sagemaker"), name, ("InProgress",))
+    assert wait_for_job(client("sagemaker"), name, ("InProgress",))
     client("sagemaker").stop_processing_job(ProcessingJobName=name)
-    wait_for(client("sagemaker"), name)
+    wait_for_job(client("sagemaker"), name)
 
 
 def test_names_are_unique_and_listed(client: Callable[..., Any], run: Any) -> None:

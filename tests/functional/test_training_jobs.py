@@ -19,6 +19,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.shapes import assert_answer
+from tests.waiting import wait_for
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312"
 ROLE = "arn:aws:iam::123456789012:role/scones"
@@ -71,7 +72,7 @@ def train(client: Callable[..., Any], bucket: str) -> Callable[..., dict[str, An
             }
         )
         assert_answer("sagemaker", "CreateTrainingJob", answer)
-        return wait_for(client("sagemaker"), name) if wait else answer | {"TrainingJobName": name}
+        return wait_for_job(client("sagemaker"), name) if wait else answer | {"TrainingJobName": name}
 
     return train
 
@@ -89,17 +90,18 @@ def put_code(s3: Any, bucket: str, files: dict[str, str | bytes]) -> str:
     return f"s3://{bucket}/{key}"
 
 
-def wait_for(
+def wait_for_job(
     sagemaker: Any, name: str, statuses: tuple[str, ...] = FINAL, seconds: float = 60
 ) -> dict[str, Any]:
-    until = time.monotonic() + seconds
-    while True:
+    def describe() -> dict[str, Any]:
         job = sagemaker.describe_training_job(TrainingJobName=name)
         assert_answer("sagemaker", "DescribeTrainingJob", job)
-        if job["TrainingJobStatus"] in statuses or job["SecondaryStatus"] in statuses:
-            return job
-        assert time.monotonic() < until, job
-        time.sleep(0.05)
+        return job
+
+    def is_there(job: dict[str, Any]) -> bool:
+        return job["TrainingJobStatus"] in statuses or job["SecondaryStatus"] in statuses
+
+    return wait_for(describe, f"{name} {statuses}", seconds, until=is_there)
 
 
 def channel(name: str, uri: str, **more: str) -> dict[str, Any]:
@@ -283,7 +285,7 @@ def create(client: Callable[..., Any], bucket: str, hyperparameters: dict[str, s
         ResourceConfig={"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1},
         StoppingCondition={"MaxRuntimeInSeconds": 60},
     )
-    return wait_for(client("sagemaker"), name)
+    return wait_for_job(client("sagemaker"), name)
 
 
 def test_a_stopped_job_keeps_what_it_has(client: Callable[..., Any], train: Any, bucket: str) -> None:
@@ -294,13 +296,10 @@ def test_a_stopped_job_keeps_what_it_has(client: Callable[..., Any], train: Any,
     )
     job = train(script, wait=False)
     name = job["TrainingJobName"]
-    wait_for(client("sagemaker"), name, ("Training",))
-    until = time.monotonic() + 30
-    while "ready" not in log_of_running(client, name):
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    wait_for_job(client("sagemaker"), name, ("Training",))
+    wait_for(lambda: log_of_running(client, name), "the word", 30, until=lambda log: "ready" in log)
     client("sagemaker").stop_training_job(TrainingJobName=name)
-    ended = wait_for(client("sagemaker"), name, seconds=10)
+    ended = wait_for_job(client("sagemaker"), name, seconds=10)
     assert (ended["TrainingJobStatus"], ended["SecondaryStatus"]) == ("Stopped", "Stopped")
     assert "FailureReason" not in ended
     assert members(client, ended["ModelArtifacts"]["S3ModelArtifacts"]) == {"model.txt": b"half"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from tests.functional.endpoints import BUCKET, Endpoints
 from tests.shapes import assert_answer
+from tests.waiting import wait_for
 
 FINAL = ("Completed", "Failed", "Stopped")
 
@@ -78,11 +78,12 @@ class Transforms:
         return found
 
     def wait(self, name: str, statuses: tuple[str, ...] = FINAL, seconds: float = 60) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        while (found := self.describe(name))["TransformJobStatus"] not in statuses:
-            assert time.monotonic() < deadline, found
-            time.sleep(0.05)
-        return found
+        return wait_for(
+            lambda: self.describe(name),
+            f"{name} {statuses}",
+            seconds,
+            until=lambda job: job["TransformJobStatus"] in statuses,
+        )
 
     def outputs(self, name: str) -> dict[str, bytes]:
         prefix = f"out/{name}/"
@@ -185,10 +186,7 @@ def test_container_that_never_answers(transforms, client):
 
 def test_stop(transforms):
     name = transforms.start(transforms.put({"a.txt": b"one", "z.txt": b"slow"}), MaxConcurrentTransforms=2)
-    deadline = time.monotonic() + 60
-    while "a.txt.out" not in transforms.outputs(name):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: transforms.outputs(name), "an output", 60, until=lambda outputs: "a.txt.out" in outputs)
     transforms.sagemaker.stop_transform_job(TransformJobName=name)
     assert transforms.wait(name, seconds=20)["TransformJobStatus"] == "Stopped"
     assert set(transforms.outputs(name)) == {"a.txt.out"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from botocore.exceptions import ClientError
 from tests.functional.conftest import OwnAws
 from tests.functional.test_training_jobs import IMAGE, ROLE, members, put_code
 from tests.shapes import assert_answer
+from tests.waiting import wait_for
 
 # Reaches 1 where x is 0.3; says so epoch by epoch, and writes what it was given.
 SCRIPT = """
@@ -87,14 +87,12 @@ def tune(client: Callable[..., Any]) -> Callable[..., str]:
 
 
 def until(sagemaker: Any, name: str, ready: Callable[[dict[str, Any]], bool], seconds: float = 90) -> Any:
-    limit = time.monotonic() + seconds
-    while True:
+    def describe() -> dict[str, Any]:
         job = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
         assert_answer("sagemaker", "DescribeHyperParameterTuningJob", job)
-        if ready(job):
-            return job
-        assert time.monotonic() < limit, job
-        time.sleep(0.1)
+        return job
+
+    return wait_for(describe, f"what {name} should be", seconds, until=ready)
 
 
 def completed(job: dict[str, Any], sagemaker: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pipeline.cli import app
 from tests.functional.endpoints import BUCKET as MODELS
 from tests.functional.endpoints import Endpoints
 from tests.functional.test_workflow import BRIGHTNESS, CLASSES, picture
+from tests.waiting import wait_for
 from workflows import execution, run
 from workflows.deploy import deploy
 from workflows.execution import Execution
@@ -169,11 +169,7 @@ def machine(client: Callable[..., Any], name: str, definition: dict[str, Any]) -
 
 
 def until(client: Callable[..., Any], arn: str, done: Callable[[Execution], bool]) -> Execution:
-    deadline = time.monotonic() + 60
-    while not done(found := execution.read(client("stepfunctions"), arn)):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    return found
+    return wait_for(lambda: execution.read(client("stepfunctions"), arn), "the state", 60, until=done)
 
 
 def test_one_that_waits_for_a_token_and_is_stopped(client: Callable[..., Any]) -> None:
@@ -299,10 +295,7 @@ def test_a_pipeline_s_execution_on_its_drawing(client: Callable[..., Any], tmp_p
         RoleArn=f"arn:aws:iam::{ACCOUNT}:role/any",
     )
     arn = sagemaker.start_pipeline_execution(PipelineName=NAME)["PipelineExecutionArn"]
-    deadline = time.monotonic() + 60
-    while runs.describe(sagemaker, arn).status != "Failed":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: runs.describe(sagemaker, arn), "the end", 60, until=lambda now: now.status == "Failed")
     out = tmp_path / "pipeline.svg"
     for named in ("newest", arn, arn.rsplit("/", 1)[-1]):
         assert scones("pipeline", "graph", named, "--out", str(out)).exit_code == 0

@@ -1,14 +1,15 @@
 """Children and their children end with the process that started them, however it ends."""
 
+import operator
 import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from localaws import processes, reaper
+from tests.waiting import wait_for
 
 # A parent that starts, through `popen`, a shell that leaves a grandchild in a session of its own.
 PARENT = """
@@ -29,15 +30,6 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def until(condition, seconds=10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 @pytest.fixture
 def parent():
     process = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
@@ -52,13 +44,14 @@ def test_nothing_outlives_the_parent(parent, number):
     lines = [parent.stdout.readline().split() for _ in range(2)]
     child, mark = next((int(line[0]), line[1]) for line in lines if len(line) == 2)
     without_environment = next(int(line[0]) for line in lines if len(line) == 1)
-    assert until(lambda: len(reaper.marked(mark)) == 2), "the child, and the one in a session of its own"
+    both = "the child and the one in a session of its own"
+    wait_for(lambda: reaper.marked(mark), both, 10, until=lambda found: len(found) == 2)
     assert is_alive(without_environment)
     parent.send_signal(number)
     parent.wait()
-    assert until(lambda: not reaper.marked(mark))
-    assert until(lambda: not is_alive(child))
-    assert until(lambda: not is_alive(without_environment))
+    wait_for(lambda: reaper.marked(mark), "the end of both", 10, until=operator.not_)
+    wait_for(lambda: not is_alive(child), "the end of the child", 10)
+    wait_for(lambda: not is_alive(without_environment), "the end of the one without environment", 10)
 
 
 def test_stop_ends_the_whole_group_politely_first():
@@ -68,7 +61,7 @@ def test_stop_ends_the_whole_group_politely_first():
     assert processes.stop(process) == 3
     assert process.stdout.read() == "bye\n"
     process.stdout.close()
-    assert until(lambda: not is_alive(grandchild))
+    wait_for(lambda: not is_alive(grandchild), "the end of the grandchild", 10)
 
 
 def test_stop_kills_what_does_not_listen():

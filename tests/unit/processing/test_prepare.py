@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +25,7 @@ from processing.contact_sheet import Row, Tile, sheet_png
 from processing.job import JobError
 from processing.outputs import OutputError
 from processing.prepare import Options, main, parse_options, prepare
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[3]
 REAL = ROOT.parent / "shared" / "data"
@@ -410,10 +410,7 @@ def test_a_signal_leaves_nothing(archives, tmp_path, name):
     with fifo.open("wb") as pipe:
         pipe.write(archives["binary"].read_bytes()[:3_500_000])
         pipe.flush()
-        until = time.monotonic() + 30
-        while not list(output.glob(".staging-*/train/*.png")) and time.monotonic() < until:
-            time.sleep(0.02)
-        assert list(output.glob(".staging-*/train/*.png"))
+        wait_for(lambda: list(output.glob(".staging-*/train/*.png")), "an image", 30)
         with pytest.raises(OutputError, match="another run writes into"):
             prepare(Options(str(archives["binary"]), ("apple",), output))
         assert list(output.glob(".staging-*/train/*.png"))

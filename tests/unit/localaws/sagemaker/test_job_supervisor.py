@@ -4,6 +4,7 @@ import time
 import pytest
 
 from localaws.sagemaker.jobs import JobStoppedError, Stop, Supervisor
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -11,11 +12,8 @@ def supervisor():
     return Supervisor(slots=2)
 
 
-def wait_until(predicate):
-    until = time.monotonic() + 10
-    while not predicate():
-        assert time.monotonic() < until
-        time.sleep(0.005)
+def wait_until_logged(log, expected):
+    wait_for(lambda: list(log), f"{expected}", 10, until=lambda found: found == expected)
 
 
 def worker(supervisor, count, log, name, release):
@@ -35,17 +33,17 @@ def test_no_more_containers_than_slots_in_the_order_they_came(supervisor):
     for number, count in enumerate((1, 2, 1, 5)):
         supervisor.launch(str(number), worker(supervisor, count, log, number, releases[number]))
         time.sleep(0.02)
-    wait_until(lambda: log == [0])
+    wait_until_logged(log, [0])
     time.sleep(0.05)
     assert log == [0], "1 wants both slots; 2 would fit but is behind it"
     releases[0].set()
-    wait_until(lambda: log == [0, 1])
+    wait_until_logged(log, [0, 1])
     releases[1].set()
-    wait_until(lambda: log == [0, 1, 2])
+    wait_until_logged(log, [0, 1, 2])
     time.sleep(0.05)
     assert log == [0, 1, 2], "3 is larger than all slots: it runs alone"
     releases[2].set()
-    wait_until(lambda: log == [0, 1, 2, 3])
+    wait_until_logged(log, [0, 1, 2, 3])
     releases[3].set()
     supervisor.close()
 
@@ -53,10 +51,10 @@ def test_no_more_containers_than_slots_in_the_order_they_came(supervisor):
 def test_a_job_that_waits_in_line_can_be_stopped(supervisor):
     log, release = [], threading.Event()
     supervisor.launch("a", worker(supervisor, 2, log, "a", release))
-    wait_until(lambda: log == ["a"])
+    wait_until_logged(log, ["a"])
     supervisor.launch("b", worker(supervisor, 2, log, "b", release))
     assert supervisor.ask_to_stop("b", Stop.USER)
-    wait_until(lambda: log == ["a", "b stopped"])
+    wait_until_logged(log, ["a", "b stopped"])
     release.set()
     supervisor.close()
     assert not supervisor.ask_to_stop("b", Stop.USER)
