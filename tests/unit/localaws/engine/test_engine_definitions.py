@@ -14,98 +14,116 @@ from localaws.sagemaker.engine.retries import next_delay
 from localaws.sagemaker.engine.step_types import STEP_TYPES
 from localaws.sagemaker.engine.validation import check_definition
 from localaws.sagemaker.errors import ValidationError
+from tests.unit.localaws.engine.conftest import (
+    compare,
+    condition,
+    get,
+    json_get,
+    parameter,
+    pipeline,
+    processing,
+)
 
 
 def _check(definition):
     return check_definition(definition if isinstance(definition, str) else json.dumps(definition), STEP_TYPES)
 
 
-def _wrong(make):
-    step, get = make.processing, make.get
-    report = {"PropertyFileName": "R", "OutputName": "out", "FilePath": "r.json"}
-
-    def with_value(value):
-        return make.pipeline(step("A", environment={"X": value}), step("B"))
-
-    def gate(*conditions):
-        return make.pipeline(make.condition("Gate", list(conditions), [], []))
-
-    def retry(**policy):
-        return make.pipeline(step("A", RetryPolicies=[policy]))
-
-    loop = (step("A", DependsOn=["C"]), step("B", DependsOn=["A"]), step("C", DependsOn=["B"]))
-    return {
-        "not valid JSON": "{",
-        "must be a JSON object": "[]",
-        "Version must be '2020-12-01', not '1'": make.pipeline(step("A")) | {"Version": "1"},
-        "Steps must name at least one step": make.pipeline(),
-        "Steps must be a list of objects": make.pipeline() | {"Steps": {"A": 1}},
-        "step names must be unique, but A repeats": make.pipeline(step("A"), step("A")),
-        "but Inner repeats": make.pipeline(
-            step("Inner"), make.condition("Gate", [make.compare("Equals", 1, 1)], [step("Inner")], [])
-        ),
-        "parameter names must be unique": make.pipeline(
-            step("A"), parameters=[make.parameter("P"), make.parameter("P")]
-        ),
-        "Type must be one of String, Integer, Float, Boolean, not 'Date'": make.pipeline(
-            step("A"), parameters=[make.parameter("P", "Date")]
-        ),
-        "'three' is not of its type, Integer": make.pipeline(
-            step("A"), parameters=[make.parameter("P", "Integer", "three")]
-        ),
-        "c is not one of a, b": make.pipeline(
-            step("A"), parameters=[make.parameter("P", default="c", EnumValues=["a", "b"])]
-        ),
-        "'A b': its name must have 1 to 64": make.pipeline(step("A b")),
-        "is of type ClarifyCheck, which the local SageMaker cannot run": make.pipeline(
-            {"Name": "A", "Type": "ClarifyCheck", "Arguments": {}}
-        ),
-        "depends on 'Z', but there is no such step": make.pipeline(step("A", DependsOn=["Z"])),
-        "in a cycle: A → B → C → A|in a cycle: B → C → A → B|in a cycle: C → A → B → C": make.pipeline(*loop),
-        "the parameter 'Q', which is not declared": with_value(get("Parameters.Q")),
-        "no such execution variable": with_value(get("Execution.Nothing")),
-        "but there is no step 'Z'": with_value(get("Steps.Z.X")),
-        "names no property of the step": with_value(get("Steps.B")),
-        "begins with none of Parameters, Execution and Steps": with_value(get("Somewhere.X")),
-        "Std:Join needs a list of Values": with_value({"Std:Join": {"On": "/"}}),
-        "Std:Split is no function": with_value({"Std:Split": {}}),
-        "needs either a PropertyFile or an S3Uri": with_value({"Std:JsonGet": {"Path": "a"}}),
-        "property file 'R', which step 'B' does not declare": with_value(make.json_get("B", "R", "a")),
-        "is no path: it cannot be read from character 2 on": make.pipeline(
-            step("B", PropertyFiles=[report]), step("A", environment={"X": make.json_get("B", "R", "a[")})
-        ),
-        "Arguments.Conditions: List should have at least 1 item": gate(),
-        "Input tag 'Like' found using 'Type' does not match any of the expected tags": gate({"Type": "Like"}),
-        "Arguments.Conditions.0.GreaterThan.RightValue: Field required": gate(
-            {"Type": "GreaterThan", "LeftValue": 1}
-        ),
-        "Arguments.Conditions.0.Not.Condition: Field required": gate({"Type": "Not"}),
-        "Arguments.Conditions.0.Or.Conditions.0.In.Values: Field required": gate(
-            {"Type": "Or", "Conditions": [{"Type": "In", "QueryValue": 1}]}
-        ),
-        "'soon' is no duration": make.pipeline(
-            step("A", CacheConfig={"Enabled": True, "ExpireAfter": "soon"})
-        ),
-        "RetryPolicies.0.ExceptionType.0: Input should be": retry(
-            ExceptionType=["Step.BAD_LUCK"], MaxAttempts=1
-        ),
-        "FunctionArn: Field required": make.pipeline({"Name": "A", "Type": "Lambda", "Arguments": {}}),
-        "PropertyFiles.0.FilePath: Field required": make.pipeline(
-            step("A", PropertyFiles=[{"PropertyFileName": "R", "OutputName": "out"}])
-        ),
-        "DependsOn: Input should be a valid list": make.pipeline(step("A", DependsOn="B"), step("B")),
-        "exclude each other": retry(ExceptionType=["Step.THROTTLING"], MaxAttempts=1, ExpireAfterMin=5),
-        "RetryPolicies.0.MaxAttempts: Input should be less than or equal to 20": retry(
-            ExceptionType=["Step.THROTTLING"], MaxAttempts=21
-        ),
-    }
+def _with_value(value):
+    return pipeline(processing("A", environment={"X": value}), processing("B"))
 
 
-def test_wrong_definitions_are_refused_with_their_reason(make):
-    for words, definition in _wrong(make).items():
-        with pytest.raises(ValidationError) as caught:
-            _check(definition)
-        assert any(each in str(caught.value) for each in words.split("|")), (words, str(caught.value))
+def _with_parameters(*parameters):
+    return pipeline(processing("A"), parameters=list(parameters))
+
+
+def _gate(*conditions):
+    return pipeline(condition("Gate", list(conditions), [], []))
+
+
+def _retry(**policy):
+    return pipeline(processing("A", RetryPolicies=[policy]))
+
+
+REPORT = {"PropertyFileName": "R", "OutputName": "out", "FilePath": "r.json"}
+LOOP = (processing("A", DependsOn=["C"]), processing("B", DependsOn=["A"]), processing("C", DependsOn=["B"]))
+
+# What is said, or one of several things with a | between them: what is wrong.
+DOCUMENTS = {
+    "not valid JSON": "{",
+    "must be a JSON object": "[]",
+    "Version must be '2020-12-01', not '1'": pipeline(processing("A")) | {"Version": "1"},
+    "Steps must name at least one step": pipeline(),
+    "Steps must be a list of objects": pipeline() | {"Steps": {"A": 1}},
+}
+STEPS = {
+    "step names must be unique, but A repeats": pipeline(processing("A"), processing("A")),
+    "but Inner repeats": pipeline(
+        processing("Inner"), condition("Gate", [compare("Equals", 1, 1)], [processing("Inner")], [])
+    ),
+    "'A b': its name must have 1 to 64": pipeline(processing("A b")),
+    "is of type ClarifyCheck, which the local SageMaker cannot run": pipeline(
+        {"Name": "A", "Type": "ClarifyCheck", "Arguments": {}}
+    ),
+    "depends on 'Z', but there is no such step": pipeline(processing("A", DependsOn=["Z"])),
+    "in a cycle: A → B → C → A|in a cycle: B → C → A → B|in a cycle: C → A → B → C": pipeline(*LOOP),
+    "DependsOn: Input should be a valid list": pipeline(processing("A", DependsOn="B"), processing("B")),
+    "'soon' is no duration": pipeline(processing("A", CacheConfig={"Enabled": True, "ExpireAfter": "soon"})),
+    "FunctionArn: Field required": pipeline({"Name": "A", "Type": "Lambda", "Arguments": {}}),
+    "PropertyFiles.0.FilePath: Field required": pipeline(
+        processing("A", PropertyFiles=[{"PropertyFileName": "R", "OutputName": "out"}])
+    ),
+}
+PARAMETERS = {
+    "parameter names must be unique": _with_parameters(parameter("P"), parameter("P")),
+    "Type must be one of String, Integer, Float, Boolean, not 'Date'": _with_parameters(
+        parameter("P", "Date")
+    ),
+    "'three' is not of its type, Integer": _with_parameters(parameter("P", "Integer", "three")),
+    "c is not one of a, b": _with_parameters(parameter("P", default="c", EnumValues=["a", "b"])),
+}
+VALUES = {
+    "the parameter 'Q', which is not declared": _with_value(get("Parameters.Q")),
+    "no such execution variable": _with_value(get("Execution.Nothing")),
+    "but there is no step 'Z'": _with_value(get("Steps.Z.X")),
+    "names no property of the step": _with_value(get("Steps.B")),
+    "begins with none of Parameters, Execution and Steps": _with_value(get("Somewhere.X")),
+    "Std:Join needs a list of Values": _with_value({"Std:Join": {"On": "/"}}),
+    "Std:Split is no function": _with_value({"Std:Split": {}}),
+    "needs either a PropertyFile or an S3Uri": _with_value({"Std:JsonGet": {"Path": "a"}}),
+    "property file 'R', which step 'B' does not declare": _with_value(json_get("B", "R", "a")),
+    "is no path: it cannot be read from character 2 on": pipeline(
+        processing("B", PropertyFiles=[REPORT]), processing("A", environment={"X": json_get("B", "R", "a[")})
+    ),
+}
+CONDITIONS = {
+    "Arguments.Conditions: List should have at least 1 item": _gate(),
+    "Input tag 'Like' found using 'Type' does not match any of the expected tags": _gate({"Type": "Like"}),
+    "Arguments.Conditions.0.GreaterThan.RightValue: Field required": _gate(
+        {"Type": "GreaterThan", "LeftValue": 1}
+    ),
+    "Arguments.Conditions.0.Not.Condition: Field required": _gate({"Type": "Not"}),
+    "Arguments.Conditions.0.Or.Conditions.0.In.Values: Field required": _gate(
+        {"Type": "Or", "Conditions": [{"Type": "In", "QueryValue": 1}]}
+    ),
+}
+RETRIES = {
+    "RetryPolicies.0.ExceptionType.0: Input should be": _retry(
+        ExceptionType=["Step.BAD_LUCK"], MaxAttempts=1
+    ),
+    "exclude each other": _retry(ExceptionType=["Step.THROTTLING"], MaxAttempts=1, ExpireAfterMin=5),
+    "RetryPolicies.0.MaxAttempts: Input should be less than or equal to 20": _retry(
+        ExceptionType=["Step.THROTTLING"], MaxAttempts=21
+    ),
+}
+WRONG = DOCUMENTS | STEPS | PARAMETERS | VALUES | CONDITIONS | RETRIES
+
+
+@pytest.mark.parametrize(("words", "definition"), WRONG.items(), ids=WRONG)
+def test_wrong_definitions_are_refused_with_their_reason(words, definition):
+    with pytest.raises(ValidationError) as caught:
+        _check(definition)
+    assert any(each in str(caught.value) for each in words.split("|")), str(caught.value)
 
 
 JSON = st.recursive(
