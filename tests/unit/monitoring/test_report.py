@@ -30,7 +30,7 @@ def payload(brightness):
     return Payload(base64.b64encode(buffer.getvalue()).decode(), "BASE64")
 
 
-def captures(*rows, malformed=()):
+def captures(*rows):
     """Each row: confidence, predicted, brightness; a minute apart."""
     begin = pd.Timestamp("2026-02-03T04:00:00Z")
     records = [
@@ -43,7 +43,7 @@ def captures(*rows, malformed=()):
         }
         for minute, (confidence, predicted, brightness) in enumerate(rows)
     ]
-    return Captures(pd.DataFrame(records, columns=list(COLUMNS)), 1, malformed, CLASSES)
+    return Captures(pd.DataFrame(records, columns=list(COLUMNS)), 1, (), CLASSES)
 
 
 def test_the_numbers_and_the_picture(tmp_path):

@@ -34,7 +34,6 @@ def gate(name: str, left: Any, yes: list[dict[str, Any]], no: list[dict[str, Any
 ACCURACY = {
     "Std:JsonGet": {"PropertyFile": {"Get": "Steps.Judge.PropertyFiles.P"}, "Path": "m.accuracy.value"}
 }
-LOW = step("Low", "Fail")
 LESS = {"Type": "LessThan", "LeftValue": 1, "RightValue": 2}
 DEFINITION = {
     "Steps": [

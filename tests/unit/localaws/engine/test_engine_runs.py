@@ -59,9 +59,9 @@ def test_a_missing_model_package_group_is_made_once(sagemaker, make):
     assert len(sagemaker.made("CreateModelPackage")) == 2
 
 
-def _gate(make, path="metrics[0].value"):
+def _gate(make):
     report = {"PropertyFileName": "Report", "OutputName": "out", "FilePath": "report.json"}
-    accuracy = make.json_get("Evaluate", "Report", path)
+    accuracy = make.json_get("Evaluate", "Report", "metrics[0].value")
     return make.pipeline(
         make.processing("Evaluate", PropertyFiles=[report]),
         make.condition(
