@@ -1,5 +1,7 @@
 """Channels of generated images, in the layout that the PrepareData job writes."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,3 +37,15 @@ def channels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_channel(root / "train", 48)
     write_channel(root / "validation", 16, seed=1)
     return root
+
+
+@pytest.fixture
+def keep_process_settings() -> Iterator[None]:
+    """Threads, determinism and signal handlers, which a whole run of a script sets, as they were."""
+    threads = torch.get_num_threads()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

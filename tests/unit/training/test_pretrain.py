@@ -1,6 +1,5 @@
 """Pretraining on other classes: what is read, what of it goes on, and what an interruption leaves."""
 
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from training.recipe import Recipe
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(width=4, batch_size=8, epochs=2, pretrain_epochs=2, precision="float32")
+pytestmark = pytest.mark.usefixtures("keep_process_settings")
 
 
 def channel(images: int = 24, classes: int = 2, seed: int = 0) -> Channel:
@@ -32,17 +32,6 @@ def write_pretrain(folder: Path, images: int = 40, classes: int = 5) -> Path:
     np.save(folder / "images.npy", data.images.permute(0, 2, 3, 1).numpy())
     np.save(folder / "labels.npy", data.labels.numpy())
     return folder
-
-
-@pytest.fixture(autouse=True)
-def keep_process_settings():
-    threads = torch.get_num_threads()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def test_training_begins_with_the_trunk_and_a_head_of_its_own(tmp_path: Path):

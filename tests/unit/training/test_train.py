@@ -25,6 +25,7 @@ FAST += ["--calibration-folds", "0"]
 WITH_FOLDS = ["--calibration-folds", "2"]
 TERMINATED = 128 + signal.SIGTERM
 METRICS = ("train:loss", "train:accuracy", "validation:loss", "validation:accuracy")
+pytestmark = pytest.mark.usefixtures("keep_process_settings")
 
 
 def arguments(channels: Path, folder: Path, *more: str) -> list[str]:
@@ -41,17 +42,6 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-@pytest.fixture(autouse=True)
-def keep_process_settings():
-    threads = torch.get_num_threads()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def test_leaves_a_model_with_its_serving_code(
