@@ -18,9 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from localaws import control
+from tests.functional.jobs import IMAGE, ROLE
 
-IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312"
-ROLE = "arn:aws:iam::123456789012:role/scones"
 BUCKET = "bench-jobs"
 JOBS = 10
 FILES = 1000

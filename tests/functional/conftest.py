@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,14 @@ def client(local_aws: Running) -> Callable[..., Any]:
         return made[key]
 
     return make
+
+
+@pytest.fixture
+def bucket(client: Callable[..., Any]) -> str:
+    """A bucket of the test's own."""
+    name = f"jobs-{uuid.uuid4().hex[:8]}"
+    client("s3").create_bucket(Bucket=name)
+    return name
 
 
 def make_client(endpoint_url: str, service: str, **config: Any) -> Any:

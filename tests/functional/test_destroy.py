@@ -12,7 +12,8 @@ from lambdas.deployer import handler as deployer
 from pipeline import objects
 from pipeline.cli import app
 from tests.functional.endpoints import BUCKET, Endpoints
-from tests.functional.test_pipeline_engine import IMAGE, ROLE, create, finished, steps_of
+from tests.functional.jobs import IMAGE, ROLE
+from tests.functional.test_pipeline_engine import create, finished, steps_of
 
 
 def create_model(name):

@@ -14,10 +14,9 @@ import pytest
 
 from localaws import control
 from tests.functional.conftest import make_client
+from tests.functional.jobs import IMAGE, ROLE
 from tests.waiting import wait_for
 
-IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312"
-ROLE = "arn:aws:iam::123456789012:role/scones"
 REASON = "InternalServerError: the local AWS was stopped while the job ran"
 # Found again among all processes; ignores SIGTERM, as a stubborn job would.
 MARK = "61803.39887"

@@ -16,10 +16,9 @@ import pytest
 
 from localaws import control
 from tests.functional.conftest import make_client
+from tests.functional.jobs import IMAGE, ROLE
 from tests.waiting import wait_for
 
-IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312"
-ROLE = "arn:aws:iam::123456789012:role/scones"
 OUT = "/opt/ml/processing/out"
 ENDED = ("Succeeded", "Failed", "Stopped")
 

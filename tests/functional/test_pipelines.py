@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-ROLE = "arn:aws:iam::123456789012:role/scones"
+from tests.functional.jobs import ROLE
 
 
 @pytest.fixture(scope="module")

@@ -18,19 +18,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.functional.jobs import FINAL, IMAGE, ROLE
 from tests.shapes import assert_answer
 from tests.waiting import wait_for
-
-IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312"
-ROLE = "arn:aws:iam::123456789012:role/scones"
-FINAL = ("Completed", "Failed", "Stopped")
-
-
-@pytest.fixture
-def bucket(client: Callable[..., Any]) -> str:
-    name = f"jobs-{uuid.uuid4().hex[:8]}"
-    client("s3").create_bucket(Bucket=name)
-    return name
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.functional.test_training_jobs import IMAGE, ROLE, log_text, members
+from tests.functional.jobs import IMAGE, ROLE
+from tests.functional.test_training_jobs import log_text, members
 
 SCRIPT = """
 import argparse, os

@@ -12,10 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.functional.endpoints import BUCKET, Endpoints
+from tests.functional.jobs import FINAL
 from tests.shapes import assert_answer
 from tests.waiting import wait_for
-
-FINAL = ("Completed", "Failed", "Stopped")
 
 # Says in capitals what it was sent, and how; refuses, breaks and dawdles on demand.
 INFERENCE = """

@@ -12,7 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.functional.conftest import OwnAws
-from tests.functional.test_training_jobs import IMAGE, ROLE, members, put_code
+from tests.functional.jobs import FINAL, IMAGE, ROLE
+from tests.functional.test_training_jobs import members, put_code
 from tests.shapes import assert_answer
 from tests.waiting import wait_for
 
@@ -30,7 +31,6 @@ for epoch in range(2):
 if given.x > 0.9: raise SystemExit("too large")
 """
 X = {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "0", "MaxValue": "0.9"}]}
-FINAL = ("Completed", "Failed", "Stopped")
 
 
 def request(s3: Any, ranges: dict[str, Any], script: str = SCRIPT, **more: Any) -> dict[str, Any]:
