@@ -24,6 +24,7 @@ from rich.table import Table
 
 from localaws import control
 from tests.functional.endpoints import BUCKET, Endpoints
+from tests.functional.workflows import workflow_plan
 from workflows import run
 from workflows.deploy import deploy
 from workflows.package import function_zip
@@ -103,15 +104,7 @@ def deployed(client: Callable[[str], Any]) -> tuple[WorkflowPlan, float]:
     client("s3").create_bucket(Bucket=BUCKET)
     endpoints = Endpoints(lambda service, **_: client(service))
     name, _ = endpoints.create(endpoints.config(endpoints.model("bench", MODEL)))
-    plan = WorkflowPlan(
-        bucket=BUCKET,
-        prefix="bench",
-        endpoint_name=name,
-        threshold=0.8,
-        account="123456789012",
-        region="us-east-1",
-        name_prefix=f"bench-{uuid.uuid4().hex[:8]}",
-    )
+    plan = workflow_plan(name, bucket=BUCKET, prefix="bench", name_prefix=f"bench-{uuid.uuid4().hex[:8]}")
     return plan, _timed(lambda: deploy(client, plan))[1]
 
 

@@ -5,14 +5,15 @@ import json
 import operator
 import tarfile
 import uuid
+from contextlib import contextmanager
 
 from botocore.exceptions import ClientError
 
+from tests.functional.jobs import ROLE
 from tests.shapes import assert_answer
 from tests.waiting import wait_for
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
-ROLE = "arn:aws:iam::123456789012:role/scones"
 BUCKET = "test-endpoints"
 
 # A model that says who it is and how long the body was, fails and dies on demand.
@@ -140,3 +141,14 @@ class Endpoints:
         found = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"capture/{name}/").get("Contents", [])
         bodies = (self.s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read() for item in found)
         return [json.loads(line) for body in bodies for line in body.splitlines()]
+
+
+@contextmanager
+def serving(client, bucket, name, code):
+    """The name of an endpoint with a model of that code, until the end; makes `bucket` beside it."""
+    for each in (bucket, BUCKET):
+        client("s3").create_bucket(Bucket=each)
+    endpoints = Endpoints(client)
+    endpoint_name, _ = endpoints.create(endpoints.config(endpoints.model(name, code)))
+    yield endpoint_name
+    endpoints.delete(endpoint_name)

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.functional.endpoints import BUCKET as MODELS
-from tests.functional.endpoints import Endpoints
+from tests.functional.endpoints import serving
 from tests.functional.test_workflow import BRIGHTNESS, picture
 from tests.functional.workflows import workflow_plan
 from workflows import batch
@@ -33,14 +32,10 @@ plan = partial(workflow_plan, bucket=BUCKET, name_prefix="batch-test")
 
 @pytest.fixture(scope="module")
 def deployed(client: Callable[..., Any]) -> Iterator[WorkflowPlan]:
-    client("s3").create_bucket(Bucket=BUCKET)
-    client("s3").create_bucket(Bucket=MODELS)
-    endpoints = Endpoints(client)
-    name, _ = endpoints.create(endpoints.config(endpoints.model("brightness", BRIGHTNESS)))
-    made = plan(endpoint_name=name)
-    deploy(client, made)
-    yield made
-    endpoints.delete(name)
+    with serving(client, BUCKET, "brightness", BRIGHTNESS) as endpoint_name:
+        made = plan(endpoint_name)
+        deploy(client, made)
+        yield made
 
 
 def put(client: Callable[..., Any], name: str, body: bytes) -> str:

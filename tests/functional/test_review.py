@@ -16,8 +16,7 @@ from PIL import Image
 from pipeline import destroy
 from pipeline.clients import connect
 from pipeline.settings import load
-from tests.functional.endpoints import BUCKET as MODELS
-from tests.functional.endpoints import Endpoints
+from tests.functional.endpoints import serving
 from tests.functional.workflows import workflow_plan
 from workflows import run, stacks
 from workflows.deploy import deploy
@@ -40,12 +39,8 @@ plan = partial(workflow_plan, bucket=BUCKET, name_prefix="review-test", review=T
 
 @pytest.fixture(scope="module")
 def endpoint_name(client: Callable[..., Any]) -> Iterator[str]:
-    client("s3").create_bucket(Bucket=BUCKET)
-    client("s3").create_bucket(Bucket=MODELS)
-    endpoints = Endpoints(client)
-    name, _ = endpoints.create(endpoints.config(endpoints.model("undecided", UNDECIDED)))
-    yield name
-    endpoints.delete(name)
+    with serving(client, BUCKET, "undecided", UNDECIDED) as name:
+        yield name
 
 
 @pytest.fixture(scope="module")

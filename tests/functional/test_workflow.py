@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.functional.endpoints import BUCKET as MODELS
-from tests.functional.endpoints import Endpoints
+from tests.functional.endpoints import serving
 from tests.functional.workflows import workflow_plan
 from workflows import run
 from workflows.deploy import deploy
@@ -56,12 +55,8 @@ plan = partial(workflow_plan, bucket=BUCKET, name_prefix="workflow-test")
 
 @pytest.fixture(scope="module")
 def endpoint_name(client: Callable[..., Any]) -> Iterator[str]:
-    client("s3").create_bucket(Bucket=BUCKET)
-    client("s3").create_bucket(Bucket=MODELS)
-    endpoints = Endpoints(client)
-    name, _ = endpoints.create(endpoints.config(endpoints.model("brightness", BRIGHTNESS)))
-    yield name
-    endpoints.delete(name)
+    with serving(client, BUCKET, "brightness", BRIGHTNESS) as name:
+        yield name
 
 
 @pytest.fixture(scope="module")

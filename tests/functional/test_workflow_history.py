@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from pipeline import runs
 from pipeline.cli import app
-from tests.functional.endpoints import BUCKET as MODELS
-from tests.functional.endpoints import Endpoints
+from tests.functional.endpoints import serving
 from tests.functional.test_workflow import BRIGHTNESS, CLASSES, picture
+from tests.functional.workflows import workflow_plan
 from tests.waiting import wait_for
 from workflows import execution, run
 from workflows.deploy import deploy
@@ -24,12 +24,10 @@ from workflows.execution import Execution
 from workflows.graph import asl
 from workflows.graph.model import Drawing
 from workflows.graph.svg import svg
-from workflows.plan import WorkflowPlan
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAME = "history-test"
 ACCOUNT = "123456789012"
-GONE = f"arn:aws:states:us-east-1:{ACCOUNT}:execution:a:b"
 
 
 def statuses(drawn: str) -> dict[str, str]:
@@ -54,21 +52,8 @@ def scones(*arguments: str) -> Result:
 @pytest.fixture(scope="module")
 def workflow(client: Callable[..., Any]) -> Iterator[str]:
     """The state machine of the inference workflow, with review."""
-    client("s3").create_bucket(Bucket=NAME)
-    client("s3").create_bucket(Bucket=MODELS)
-    endpoints = Endpoints(client)
-    name, _ = endpoints.create(endpoints.config(endpoints.model("brightness", BRIGHTNESS)))
-    wanted = WorkflowPlan(
-        bucket=NAME,
-        prefix="scones",
-        endpoint_name=name,
-        threshold=0.8,
-        account=ACCOUNT,
-        region="us-east-1",
-        name_prefix=NAME,
-    )
-    yield deploy(client, wanted).state_machine_arn
-    endpoints.delete(name)
+    with serving(client, NAME, "brightness", BRIGHTNESS) as endpoint_name:
+        yield deploy(client, workflow_plan(endpoint_name, bucket=NAME, name_prefix=NAME)).state_machine_arn
 
 
 def classified(client: Callable[..., Any], workflow: str, name: str, body: bytes | None) -> Execution:
