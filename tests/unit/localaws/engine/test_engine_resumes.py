@@ -81,12 +81,17 @@ def test_a_job_that_was_lost_fails_its_step_or_is_tried_again(sagemaker, make):
     assert execution.steps["Plain"]["FailureReason"] == reason
 
 
-def test_a_retry_that_waits_survives_a_restart(sagemaker, make):
-    policy = {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "IntervalSeconds": 1, "MaxAttempts": 1}
+def _waiting_for_a_retry(sagemaker, make, seconds):
+    policy = {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "IntervalSeconds": seconds, "MaxAttempts": 1}
     sagemaker.script("Train", ("Failed", "InternalServerError: lost"))
     sagemaker.create_pipeline(make.pipeline(make.training("Train", RetryPolicies=[policy])))
     execution = sagemaker.start()
     execution.until(lambda: execution.steps.get("Train", {}).get("AttemptCount") == 2)
+    return execution
+
+
+def test_a_retry_that_waits_survives_a_restart(sagemaker, make):
+    execution = _waiting_for_a_retry(sagemaker, make, seconds=1)
     assert execution.statuses == {"Train": "Starting"}
     sagemaker.restart()
     assert execution.wait().status == "Succeeded"
@@ -107,11 +112,7 @@ def test_stop(sagemaker, make):
 
 
 def test_stop_ends_the_wait_for_a_retry(sagemaker, make):
-    policy = {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "IntervalSeconds": 3600, "MaxAttempts": 1}
-    sagemaker.script("Train", ("Failed", "InternalServerError: lost"))
-    sagemaker.create_pipeline(make.pipeline(make.training("Train", RetryPolicies=[policy])))
-    execution = sagemaker.start()
-    execution.until(lambda: execution.steps.get("Train", {}).get("AttemptCount") == 2)
+    execution = _waiting_for_a_retry(sagemaker, make, seconds=3600)
     execution.send("StopPipelineExecution")
     assert execution.wait().statuses == {"Train": "Stopped"}
 
