@@ -295,7 +295,7 @@ def test_captured_records_are_complete_and_in_sagemakers_layout(endpoint):
 
     answers = [endpoint.invoke(name, f"image {n}".encode(), InferenceId=f"id-{n}") for n in range(20)]
     bodies = [answer["Body"].read().decode() for answer in answers]
-    with pytest.raises(ClientError):
+    with pytest.raises(ClientError, match="the body is no image"):
         endpoint.invoke(name, content_type="image/broken")  # what the model refused is not captured
     endpoint.delete(name)  # writes what is left
 
@@ -321,7 +321,7 @@ def test_invocations_are_counted_in_cloudwatch(endpoint, aws):
     name, _ = endpoint.create(endpoint.config(endpoint.model()))
     for _ in range(3):
         endpoint.invoke(name)
-    with pytest.raises(ClientError):
+    with pytest.raises(ClientError, match="the body is no image"):
         endpoint.invoke(name, content_type="image/broken")
 
     def total(metric):

@@ -430,7 +430,7 @@ def test_an_unknown_image_is_named(train: Any) -> None:
     ],
 )
 def test_requests_that_sagemaker_would_refuse(train: Any, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(Exception, match=message):
+    with pytest.raises(ClientError, match=message):
         train(command="true", **changes)
 
 

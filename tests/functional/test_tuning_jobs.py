@@ -256,4 +256,5 @@ def test_goes_on_after_a_kill(own_aws: OwnAws):
     found = trials(sagemaker, name)
     repeated = [each["TunedHyperParameters"] for each in found if each["TrainingJobStatus"] == "Failed"]
     whole = [each["TunedHyperParameters"] for each in found if each["TrainingJobStatus"] == "Completed"]
+    assert repeated
     assert all(each in whole for each in repeated)

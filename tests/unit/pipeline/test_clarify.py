@@ -7,6 +7,7 @@ import pytest
 from schema import SchemaError
 
 from localaws.sagemaker import checks
+from localaws.sagemaker.errors import ValidationError
 from pipeline import clarify
 from pipeline.clarify import ClarifyError, Images, ModelToAsk
 
@@ -97,7 +98,7 @@ def test_the_requests_are_valid(settings, region, image, vpc):
 def test_a_wrong_request_is_noticed(settings):
     """The check above can fail."""
     request = clarify.job(settings, IMAGES, MODEL).request
-    with pytest.raises(Exception, match=r"[rR]oleArn"):
+    with pytest.raises(ValidationError, match=r"[rR]oleArn"):
         valid("CreateProcessingJob", {key: value for key, value in request.items() if key != "RoleArn"})
 
 

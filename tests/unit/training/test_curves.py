@@ -52,5 +52,5 @@ def test_the_threshold_is_in_the_legend_and_not_on_the_curve(drawn, threshold, s
 
 
 def test_a_single_epoch_is_seen(drawn):
-    for axes in drawn(HISTORY[:1], None).axes:
-        assert all(line.get_marker() == "." for line in axes.lines)
+    lines = [line for axes in drawn(HISTORY[:1], None).axes for line in axes.lines]
+    assert {line.get_marker() for line in lines} == {"."}

@@ -130,14 +130,15 @@ def test_what_a_role_must_not_do_it_may_not(name):
             assert [call for call in calls if evaluate(made[name], call) == Decision.ALLOWED] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_roles_are_handed_to_the_service_that_they_are_for_only(name):
-    passes = [call for call in NEEDS[name] if call.action == "iam:PassRole"]
-    for call in passes:
-        for service in ("ec2.amazonaws.com", "lambda.amazonaws.com"):
-            other = Call(call.action, call.resource, {"iam:PassedToService": service})
-            for made in VARIANTS.values():
-                assert decide(made[name], other) == Decision.NEITHER
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [(name, call.resource) for name in NAMES for call in NEEDS[name] if call.action == "iam:PassRole"],
+)
+def test_roles_are_handed_to_the_service_that_they_are_for_only(name, role):
+    for service in ("ec2.amazonaws.com", "lambda.amazonaws.com"):
+        call = Call("iam:PassRole", role, {"iam:PassedToService": service})
+        for made in VARIANTS.values():
+            assert decide(made[name], call) == Decision.NEITHER
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -82,7 +82,9 @@ def test_a_record_has_sagemakers_members_in_sagemakers_order():
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real files are not at hand; MEMBERS is their shape")
 def test_the_shape_is_that_of_the_real_files():
-    for path in REAL.rglob("*.jsonl"):
+    paths = list(REAL.rglob("*.jsonl"))
+    assert paths
+    for path in paths:
         for text in path.read_text().splitlines():
             real, ours = json.loads(text), record(EXCHANGE, OPTIONS)
             assert list(real) == list(ours)

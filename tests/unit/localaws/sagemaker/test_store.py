@@ -56,7 +56,7 @@ def test_updates_of_many_threads_are_all_kept(store):
 
 
 def test_updating_what_is_not_there(store):
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="nobody"):
         store.update("Model", "nobody", dict.clear)
 
 
