@@ -243,10 +243,10 @@ class Run:
             wait_for(self._captured, "captured requests")
             self.scones("monitor", "report")
             self._ask_until_judged()
-            environment = self.json("endpoint", "list")[0]["environment"]
+            assert self.json("endpoint", "list")
             self._check_drift("monitor", "check", "--publish")
         with self.as_role("scones-monitor"):  # as a scheduler does, with what the stack's outputs say
-            where = ("--target", "aws", "monitor", "check", "--environment", environment)
+            where = ("--target", "aws", "monitor", "check", "--environment", self.settings.environment)
             self._check_drift(*where, "--publish")
         with self.as_role("scones-operator"):
             self.scones("model", "reject", "2")  # it serves in staging: the deployer tells of it
