@@ -70,8 +70,10 @@ def test_a_model_trainer_trains(client: Callable[..., Any], trainer: Callable[..
 
 
 def test_a_model_trainer_shows_the_scripts_own_error(trainer: Callable[..., Any]) -> None:
+    from sagemaker.core.utils.exceptions import FailedStatusError
+
     made, data = trainer(0)
-    with pytest.raises(Exception, match="ValueError: epochs must be at least 1, not 0"):
+    with pytest.raises(FailedStatusError, match="ValueError: epochs must be at least 1, not 0"):
         fit(made, data)
 
 
