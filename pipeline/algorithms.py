@@ -14,6 +14,7 @@ from processing.layout import LARGEST_PRETRAIN_SIDE
 from training import recipe
 
 if TYPE_CHECKING:
+    from pipeline.search import Tuning
     from pipeline.settings import Settings
 
 Name = Literal["pytorch", "image-classification", "custom"]
@@ -34,6 +35,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     CUSTOM: {"epochs": 30, "learning_rate": 0.001, "batch_size": 32, "weight_decay": 0.0001},
 }
+# The recipe's that have a meaning with a pretrain channel only.
+PRETRAINING = ("fine_tuning", "pretrain_epochs")
 # Hyperparameters that the pipeline sets itself, from settings or data.
 OWN: dict[str, frozenset[str]] = {
     PYTORCH: frozenset(
@@ -153,6 +156,24 @@ def check(settings: Settings) -> None:
         _check_built_in(settings)
     if algorithm == PYTORCH:
         _check_recipe(settings)
+        if settings.tuning is not None:
+            _check_search(settings, settings.tuning)
+
+
+def _check_search(settings: Settings, tuning: Tuning) -> None:
+    """What no training job of a search would measure, or find."""
+    given = {name.replace("-", "_"): text for name, text in settings.hyperparameters.items()}
+    if given.get("calibration_folds") == "0":
+        raise ValueError(
+            f"hyperparameters: {tuning.objective}, which tuning looks at, needs calibration_folds"
+        )
+    for name in sorted(tuning.ranges):
+        if name in given:
+            raise ValueError(
+                f"hyperparameters: {name} is tuned: leave out its value here, or its range there"
+            )
+        if name in PRETRAINING and not settings.pretrain:
+            raise ValueError(f"tuning: {name} means nothing without pretrain")
 
 
 def _check_built_in(settings: Settings) -> None:

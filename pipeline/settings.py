@@ -184,6 +184,9 @@ class Settings(BaseSettings):
     volume_size_gb: Annotated[Integer, Field(ge=1, le=16_384)] = 30
     processing_timeout_seconds: Annotated[Integer, Field(ge=1, le=604_800)] = 3_600
     training_timeout_seconds: Annotated[Integer, Field(ge=1, le=2_419_200)] = 7_200
+    # Whether training takes instances that AWS may take back, and how long beside its time it waits for them.
+    spot: bool = False
+    spot_wait_seconds: Annotated[Integer, Field(ge=0, le=604_800)] = 3_600
     # An ISO 8601 duration: how old a step's result may be to be used again.
     cache_expire_after: Annotated[str, StringConstraints(pattern=r"^P\d+D$|^PT\d+[HM]$")] = "P30D"
 

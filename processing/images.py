@@ -49,10 +49,10 @@ def from_planes(planes: np.ndarray) -> np.ndarray:
 
 
 def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    """uint8 [n, h, w, 3] resampled with Lanczos' filter; as it is where the size is right already."""
+    """uint8 [n, h, w, 3] in another size, as the endpoint makes it of a request (`training/images.py`)."""
     if pixels.shape[1:3] == (height, width):
         return pixels
     resized = np.empty((len(pixels), height, width, 3), np.uint8)
     for target, image in zip(resized, pixels, strict=True):
-        target[:] = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
+        target[:] = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
     return resized

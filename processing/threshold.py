@@ -73,4 +73,5 @@ def _number(values: Mapping[str, Any], name: str) -> float | None:
 
 
 def _text(value: float | None) -> str:
-    return NOT_KNOWN if value is None else f"{value:.4f}".rstrip("0").rstrip(".") or "0"
+    """All of it: rounded up, 0.99996 would be a threshold that no answer reaches."""
+    return NOT_KNOWN if value is None else f"{value:.9g}"

@@ -57,8 +57,8 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
 
     (Guo et al., 2017, arXiv:1706.04599.) The loss is convex in the inverse temperature, so a golden
     section over its logarithm finds the one minimum. Where every answer is right there is none: the loss
-    falls as long as confidences rise. So one wrong answer more than was seen is allowed for, in shares
-    over all of them, as Platt scaling does (Platt, 1999).
+    falls as long as confidences rise. So one wrong answer more than was seen is allowed for, as Platt
+    scaling does (Platt, 1999): n right ones of one confidence make that 1 - 1/(n + 2).
     """
     low, high = torch.log(torch.tensor([0.05, 20.0], dtype=torch.float64)).tolist()
     ratio = (5**0.5 - 1) / 2
@@ -67,7 +67,8 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
         scaled = logits.double() / torch.tensor(place, dtype=torch.float64).exp()
         return functional.cross_entropy(scaled, labels, label_smoothing=unseen).item()
 
-    unseen = 1 / (len(labels) + 2)
+    classes = logits.shape[1]
+    unseen = classes / (classes - 1) / (len(labels) + 2)  # a share of 1/classes stays with the label
     while high - low > 1e-4:
         left, right = high - ratio * (high - low), low + ratio * (high - low)
         if loss(left) < loss(right):

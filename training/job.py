@@ -139,6 +139,8 @@ class Job:
             right = int((logits.argmax(1) == labels[part]).sum())
             number = len(self.held_out)
             self.log(f"fold={number} of {len(self.parts)}: {right} of {len(part)} held-out images right")
+            if wait:  # no epoch will end any more, and so keep it
+                self.keep(now=True)
 
     def calibration(self) -> Calibration | None:
         """From the cross-validation, where there was one."""

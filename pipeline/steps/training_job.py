@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sagemaker.core.training.configs import (
+    CheckpointConfig,
     Compute,
     MetricDefinition,
     Networking,
@@ -45,21 +46,38 @@ def training_job(
             instance_type=context.parameters.training_instance_type,
             instance_count=1,
             volume_size_in_gb=settings.volume_size_gb,
+            **({"enable_managed_spot_training": True} if settings.spot else {}),
             **({"volume_kms_key_id": settings.kms_key_arn} if settings.kms_key_arn else {}),
         ),
         networking=networking(settings),
-        stopping_condition=StoppingCondition(max_runtime_in_seconds=settings.training_timeout_seconds),
+        stopping_condition=_stopping_condition(settings),
         output_data_config=OutputDataConfig(
             s3_output_path=context.execution_uri(step),
             kms_key_id=settings.kms_key_arn or None,
             compression_type="GZIP",
         ),
     )
+    if settings.spot:
+        trainer = trainer.with_checkpoint_config(CheckpointConfig(s3_uri=_checkpoints(settings, step)))
     if not metrics:
         return trainer
     return trainer.with_metric_definitions(
         [MetricDefinition(name=name, regex=f"{name}={NUMBER}") for name in metrics]
     )
+
+
+def _stopping_condition(settings: Settings) -> StoppingCondition:
+    seconds = settings.training_timeout_seconds
+    wait = {"max_wait_time_in_seconds": seconds + settings.spot_wait_seconds} if settings.spot else {}
+    return StoppingCondition(max_runtime_in_seconds=seconds, **wait)
+
+
+def _checkpoints(settings: Settings, step: str) -> str:
+    """One place for all executions: it is a part of the step's cache key, which would never be met again.
+
+    A checkpoint says what it is of, so that a job with anything else leaves it alone.
+    """
+    return settings.s3_uri("executions", "checkpoints", settings.pipeline_name, step)
 
 
 def networking(settings: Settings) -> Networking | None:

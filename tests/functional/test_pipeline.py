@@ -15,6 +15,7 @@ from pipeline import (
     deployment,
     endpoints,
     environments,
+    logs,
     pictures,
     predictions,
     registry,
@@ -25,6 +26,7 @@ from pipeline import (
 from pipeline import settings as settings_module
 from pipeline.archives import upload
 from processing.synthetic import write_archive
+from tests.waiting import wait_for
 
 # One epoch on few images: what is tested is the way, not the accuracy.
 QUICK = {"Epochs": "1", "AccuracyThreshold": "0"}
@@ -66,6 +68,35 @@ def succeeded(clients, settings, archive):
     execution, steps = execute(clients, settings, QUICK | {"DataSource": archive, "CodeRevision": "abc"})
     runs.require_success(execution, list(steps.values()))
     return steps
+
+
+def test_training_on_spot_instances_goes_on_where_it_was_taken_away(clients, settings, archive):
+    """In another execution, too; a checkpoint of other hyperparameters is left alone."""
+    spot = settings.model_copy(update={"pipeline_name": "pipeline-tests-spot", "spot": True})
+    runs.upsert(clients, spot)
+
+    def said(arn, text):
+        step = next(
+            (step for step in runs.steps(clients("sagemaker"), arn) if step.name == "TrainModel"), None
+        )
+        if step is None or step.made is None:
+            return None
+        lines = list(logs.lines(clients("logs"), logs.of_step([step]), lambda: False))
+        return next((line for line in lines if text in line), None)
+
+    def interrupted(epochs, text):
+        arn = runs.start(clients, spot, {"DataSource": archive, "Epochs": epochs})
+        found = wait_for(lambda: said(arn, text), text)
+        runs.stop(clients("sagemaker"), arn)
+        wait_for(lambda: runs.describe(clients("sagemaker"), arn).status == "Stopped", "the stop")
+        return arn, found
+
+    first, _ = interrupted("3000", "epoch=12 ")
+    assert said(first, "its state is kept")
+    _, line = interrupted("3000", "going on from")
+    assert int(line.split(" after ")[1].split()[0]) >= 11
+    third, _ = interrupted("2999", "epoch=2 ")
+    assert said(third, "going on from") is None
 
 
 def test_upsert_of_the_same_changes_nothing(upserted, clients, settings):

@@ -68,7 +68,41 @@ def test_ranges_that_make_no_sense(ranges, said):
         settings_module.load(tuning={"ranges": ranges})
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"hyperparameters": {"calibration_folds": 0}}, "heldout:accuracy, which tuning looks at, needs"),
+        ({"hyperparameters": {"calibration-folds": "0"}}, "needs calibration_folds"),
+        ({"tuning": {"ranges": {"fine_tuning": [0.1, 1]}}}, "fine_tuning means nothing without pretrain"),
+        (
+            {"tuning": {"ranges": {"cutmix": [0, 1]}}, "hyperparameters": {"cutmix": 0.2}},
+            "cutmix is tuned: leave out its value",
+        ),
+    ],
+)
+def test_a_search_that_would_find_nothing_is_refused(options, said):
+    with pytest.raises(settings_module.SettingsError, match=said):
+        settings_module.load(**{"tuning": True} | options)
+
+
+def test_pretraining_may_be_tuned():
+    assert settings_module.load(pretrain=True, tuning={"ranges": {"fine_tuning": [0.1, 1]}}).tuning
+
+
 # --- the definition ---
+
+
+@pytest.mark.parametrize("tuning", [False, True])
+def test_spot_instances_keep_their_checkpoints(tuning):
+    settings = settings_module.load(
+        bucket="own", spot=True, training_timeout_seconds=600, spot_wait_seconds=60, tuning=tuning
+    )
+    steps = {step["Name"]: step["Arguments"] for step in json.loads(definition_json(settings))["Steps"]}
+    name = "TuneModel" if tuning else "TrainModel"
+    job = steps[name]["TrainingJobDefinition"] if tuning else steps[name]
+    assert job["EnableManagedSpotTraining"] is True
+    assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 660}
+    assert job["CheckpointConfig"]["S3Uri"] == f"s3://own/scones/executions/checkpoints/scones/{name}"
 
 
 def test_tuning_stands_in_for_training():

@@ -26,6 +26,7 @@ from processing.job import JobError
 from processing.outputs import OutputError
 from processing.prepare import Options, main, parse_options, prepare
 from tests.waiting import wait_for
+from training.images import fitted
 
 ROOT = Path(__file__).parents[3]
 REAL = ROOT.parent / "shared" / "data"
@@ -258,6 +259,18 @@ def test_standard_output_that_takes_no_more_is_told(archives, tmp_path):
         )
     assert completed.returncode == 1
     assert completed.stderr.splitlines()[-1] == "error: standard output: No space left on device"
+
+
+def test_other_sizes_are_as_the_server_makes_them(archives, tmp_path):
+    """Else what is evaluated, and what the threshold comes from, is not what the endpoint answers."""
+    for side in (32, 48):
+        options = Options(str(archives["python"]), ("apple", "bicycle"), tmp_path / str(side), (side, side))
+        prepare(options)
+    files = sorted(path.relative_to(tmp_path / "32") for path in (tmp_path / "32/validation").glob("*.png"))
+    assert files
+    for file in files:
+        small, large = (np.asarray(Image.open(tmp_path / side / file)) for side in ("32", "48"))
+        assert np.array_equal(large, fitted(small, (48, 48)))
 
 
 @pytest.mark.parametrize("version", pack.VERSIONS)

@@ -169,6 +169,31 @@ def test_interrupted_cross_validation_goes_on_to_the_same_answers(
     assert same(weights(whole), weights(parts))
 
 
+def test_a_fold_is_kept_as_soon_as_it_is_done(
+    channels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Once the epochs are over: an end without a signal, as for want of memory, saves nothing."""
+    (tmp_path / "checkpoints").mkdir()
+    more = ("--calibration-folds", "3")
+
+    class Killed(BaseException):
+        pass
+
+    def one_of_them(self: Worker, *, wait: bool, **_: object) -> Iterator[torch.Tensor]:
+        if wait:
+            yield next(results(self, wait=True))
+            raise Killed
+
+    results = Worker.results
+    with monkeypatch.context() as patch:
+        patch.setattr(Worker, "results", one_of_them)
+        with pytest.raises(Killed):
+            train.main(arguments(channels, tmp_path, *more))
+    _, state = checkpoint._read(tmp_path / "checkpoints" / checkpoint.NAME)
+    assert len(state["held_out"]) == 1
+    assert train.main(arguments(channels, tmp_path, *more)) == 0
+
+
 def test_ctrl_c_stops_as_a_signal_does(channels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     interrupt_after(monkeypatch, 2, signal.SIGINT)
     assert train.main(arguments(channels, tmp_path)) == 128 + signal.SIGINT
