@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from pipeline import algorithms
 from pipeline.code import processing_code, training_code
 from pipeline.errors import is_missing
 
@@ -168,7 +169,13 @@ def _ensure_model_package_group(sagemaker: Any, name: str) -> None:
 def start(
     clients: Clients, settings: Settings, parameters: Mapping[str, str], display_name: str | None = None
 ) -> str:
-    """Starts an execution with some parameters other than their defaults, and returns its ARN."""
+    """Starts an execution with some parameters other than their defaults, and returns its ARN.
+
+    Raises:
+        ParameterError: an instance that the definition's images are not for.
+        NoPipelineError: there is nothing to start.
+    """
+    algorithms.check_parameters(settings, parameters)
     extra = {"PipelineExecutionDisplayName": display_name} if display_name else {}
     try:
         response = clients("sagemaker").start_pipeline_execution(
