@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 import werkzeug
 from moto.core.request import Request
 
-from localaws import errors, queues, s3_uploads, step_functions
+from localaws import errors, queues, s3_uploads
 from localaws.calls import CallLog
 from localaws.errors import AwsError
 from localaws.functions.runtime import INVOCATIONS
 from localaws.operations import Operation, identify, signing_name
 from localaws.recorder import Recorder
+from localaws.step_functions import requests as step_functions
 from localaws.wire import Answer
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from localaws import bucket_policies, determinism, state_machines
+from localaws import bucket_policies, determinism
+from localaws.step_functions import interpreter
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -66,5 +67,5 @@ def _import_interpreter() -> None:
     """Whole, since what is put into it goes to the modules that are there; not in the middle of a request."""
     import moto.stepfunctions.parser.models  # noqa: F401
 
-    state_machines.keep_what_is_made()
-    state_machines.read_distributed_maps()
+    interpreter.keep_what_is_made()
+    interpreter.read_distributed_maps()

@@ -82,14 +82,14 @@ def _start(folder: StateFolder, port: int, closing: ExitStack) -> Note:
     from localaws.calls import CallLog
     from localaws.cloudformation.service import CloudFormationService
     from localaws.events import EventDelivery
-    from localaws.execution_store import ExecutionStore
-    from localaws.executions import Executions
     from localaws.functions.runtime import FunctionRuntime
     from localaws.gateway import Gateway
     from localaws.journal import Journal
     from localaws.recorder import Recorder
     from localaws.sagemaker.service import SageMakerService
     from localaws.sagemaker.store import Store
+    from localaws.step_functions.execution_store import ExecutionStore
+    from localaws.step_functions.executions import Executions
 
     store = Store(folder.root / "sagemaker.sqlite")
     closing.callback(store.close)

@@ -15,7 +15,7 @@ import yaml
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
-from localaws import step_functions
+from localaws.step_functions import requests as step_functions
 from tests import roles
 from workflows import package, plan
 

@@ -16,8 +16,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from localaws import step_functions_answers
-from localaws.execution_store import RUNNING, Course, ExecutionStore, Record
+from localaws.step_functions import answers
+from localaws.step_functions.execution_store import RUNNING, Course, ExecutionStore, Record
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Executions:
         from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
         self._is_installed = True
-        step_functions_answers.install()
+        answers.install()
         _restore(self._store)
         _write_down_starts(self._store, module.Execution)
         _write_down_ends(self._store, module.BaseExecutionWorkerCommunication)

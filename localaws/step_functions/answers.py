@@ -6,8 +6,8 @@ import base64
 import time
 from typing import Any
 
-from localaws import map_runs, sdk_tasks, task_tokens
 from localaws.errors import AwsError
+from localaws.step_functions import map_runs, sdk_tasks, task_tokens
 
 _PAGE = 100
 _LARGEST_PAGE = 1000

@@ -8,7 +8,7 @@ from werkzeug.test import EnvironBuilder
 
 from localaws.errors import AwsError
 from localaws.operations import Operation
-from localaws.step_functions import dangling, prepared
+from localaws.step_functions.requests import dangling, prepared
 from localaws.wire import json_body
 
 PASS = {"Type": "Pass", "End": True}

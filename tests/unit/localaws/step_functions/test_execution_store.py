@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from localaws.execution_store import RETENTION_SECONDS, Course, ExecutionStore, Record
+from localaws.step_functions.execution_store import RETENTION_SECONDS, Course, ExecutionStore, Record
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:m"
 

@@ -2,7 +2,7 @@
 
 import json
 
-from localaws.state_machines import readable
+from localaws.step_functions.interpreter import readable
 
 MAP = {
     "Type": "Map",

@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from localaws import map_results
+from localaws.step_functions import map_results
 
 # A child waits for tasks most of the time; more threads than this only wait for each other.
 MAX_PARALLEL = 64

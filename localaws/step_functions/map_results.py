@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from localaws.timestamps import iso_milliseconds
 
 if TYPE_CHECKING:
-    from localaws.map_runs import Child
+    from localaws.step_functions.map_runs import Child
 
 # Step Functions puts what timed out or was aborted with what failed.
 _FILES = {"SUCCEEDED": "SUCCEEDED", "PENDING": "PENDING"}
