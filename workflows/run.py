@@ -124,14 +124,8 @@ def wait(
         for execution in started:
             if execution.execution_arn in results:
                 continue
-            found = step_functions.describe_execution(executionArn=execution.execution_arn)
-            waits = review and found["status"] == "RUNNING" and _waits(step_functions, execution)
-            if found["status"] != "RUNNING" or waits:
-                result = (
-                    InferenceResult(execution.s3_key, "RUNNING", None, None, REVIEW_STATE)
-                    if waits
-                    else _result(step_functions, execution, found, classes)
-                )
+            result = _ended(step_functions, execution, classes, review)
+            if result:
                 results[execution.execution_arn] = result
                 if on_result:
                     on_result(result)
@@ -144,6 +138,17 @@ def wait(
             )
         time.sleep(pause)
         pause = min(pause * 1.5, longest)
+
+
+def _ended(
+    step_functions: Any, execution: Started, classes: Sequence[str], review: bool
+) -> InferenceResult | None:
+    found = step_functions.describe_execution(executionArn=execution.execution_arn)
+    if found["status"] != "RUNNING":
+        return _result(step_functions, execution, found, classes)
+    if review and _waits(step_functions, execution):
+        return InferenceResult(execution.s3_key, "RUNNING", None, None, REVIEW_STATE)
+    return None
 
 
 def run(
