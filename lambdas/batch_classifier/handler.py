@@ -22,7 +22,8 @@ MAX_IMAGES = 100
 MAX_ERROR = 300
 THREADS = 8  # one image waits for S3 and the endpoint nearly all of its time
 PAUSES = (0, 1, 4)  # seconds before each round with the images that were worth another try
-LAST_SECONDS = classifier.SLOWEST_SECONDS  # an image begun later might take the others' results with it
+# One image at worst, a call of S3 and one of the endpoint, and then what is done with the results.
+LAST_SECONDS = 2 * classifier.CALL_SECONDS + 2
 
 OUTCOMES = {
     "InvalidEventError": "InvalidEvent",

@@ -20,6 +20,11 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 MAX_IMAGE_BYTES = 6 * 1024 * 1024
 CONTENT_TYPES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 OTHER_SIGNATURES = (b"GIF8", b"BM", b"II*\0", b"MM\0*")
+# The timeouts leave room for a second attempt within the function's own. A retry waits a second at most, and
+# up to five more where the service asks for it: botocore's standard mode; its legacy one waits no longer.
+CONNECT_SECONDS, READ_SECONDS, ATTEMPTS, BACKOFF_SECONDS = 2, 10, 2, 6
+# One call at worst: each attempt in full, and an answer that stalls once more on its way.
+CALL_SECONDS = ATTEMPTS * (CONNECT_SECONDS + READ_SECONDS) + (ATTEMPTS - 1) * BACKOFF_SECONDS + READ_SECONDS
 TRANSIENT_CODES = {
     "ModelNotReadyException",
     "RequestTimeout",
@@ -110,9 +115,14 @@ def connect() -> None:
 
 @functools.cache
 def _client(service: str) -> Any:
-    # One client a container. The timeouts leave room for a second attempt within the function's own.
-    config = Config(
-        connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries={"total_max_attempts": ATTEMPTS}
+    # One client a container.
+    return boto3.client(
+        service,
+        config=Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"total_max_attempts": ATTEMPTS},
+        ),
     )
     return boto3.client(service, config=config)
 

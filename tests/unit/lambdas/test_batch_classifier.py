@@ -63,7 +63,7 @@ def put(aws: Any) -> Any:
     return put
 
 
-def classify(keys: list[str], seconds: float = 90, **changes: Any) -> list[dict[str, Any]]:
+def classify(keys: list[str], seconds: float = 140, **changes: Any) -> list[dict[str, Any]]:
     event = {"s3_bucket": BUCKET, "s3_keys": keys, "classes": ["a", "b"], "threshold": None} | changes
     context = SimpleNamespace(
         aws_request_id="0000-request", get_remaining_time_in_millis=lambda: seconds * 1000
