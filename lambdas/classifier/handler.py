@@ -35,11 +35,6 @@ TRANSIENT_CODES = {
 }
 
 
-CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 2, 10, 2
-# What one image may take: as many attempts at S3 and at the endpoint, and botocore's pauses between them.
-SLOWEST_SECONDS = 2 * (ATTEMPTS * (CONNECT_SECONDS + READ_SECONDS) + 1)
-
-
 class ClassifierError(Exception):
     """Base of what this function raises on purpose."""
 
@@ -124,7 +119,6 @@ def _client(service: str) -> Any:
             retries={"total_max_attempts": ATTEMPTS},
         ),
     )
-    return boto3.client(service, config=config)
 
 
 def _unwrap(event: object) -> tuple[dict, str | None]:
