@@ -119,7 +119,7 @@ def _roles(name: str, parameters: Mapping[str, str]) -> Iterator[Role]:
             return arn
         return own
 
-    scope = Scope(template, values, resource, {})
+    scope = Scope(template, values, resource)
     for definition in template.resources.values():
         if definition["Type"] == "AWS::IAM::Role" and scope.exists(definition):
             properties = scope.evaluate(definition["Properties"])

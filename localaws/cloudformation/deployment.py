@@ -70,21 +70,16 @@ class Deployment:
         stack = self._stacks.get(self._id)
         before = stack["_before"]
         if before is None:
-            if stack.get("OnFailure") == "DO_NOTHING":
-                self._finish("CREATE_FAILED", {}, reason)
-                return
             self._stacks.set_status(self._id, "ROLLBACK_IN_PROGRESS", reason)
             failed = self._delete_all(rollback=True)
-            delete = stack.get("OnFailure") == "DELETE" and not failed
-            done = "DELETE_COMPLETE" if delete else "ROLLBACK_COMPLETE"
-            self._finish("ROLLBACK_FAILED" if failed else done, {}, failed)
+            self._finish("ROLLBACK_FAILED" if failed else "ROLLBACK_COMPLETE", {}, failed)
             return
         self._stacks.set_status(self._id, "UPDATE_ROLLBACK_IN_PROGRESS", reason)
         failed = self._restore(before)
         self._finish("UPDATE_ROLLBACK_FAILED" if failed else "UPDATE_ROLLBACK_COMPLETE", before, failed)
 
-    def delete(self, retained: tuple[str, ...] = ()) -> None:
-        failed = self._delete_all(retained=retained)
+    def delete(self) -> None:
+        failed = self._delete_all()
         self._finish("DELETE_FAILED" if failed else "DELETE_COMPLETE", {}, failed)
 
     def _make(self, stack: Document, template: Template, parameters: dict[str, str]) -> None:
@@ -206,13 +201,13 @@ class Deployment:
         self._resources = dict(before["resources"])
         return _failed("update", failed)
 
-    def _delete_all(self, *, rollback: bool = False, retained: tuple[str, ...] = ()) -> str | None:
+    def _delete_all(self, *, rollback: bool = False) -> str | None:
         failed = []
         for name, record in reversed(list(self._resources.items())):
             if self._stopping.is_set():
                 raise StoppedError
             kept_by = ("Retain",) if rollback else ("Retain", "RetainExceptOnCreate")
-            if record["deletion"] in kept_by or name in retained:
+            if record["deletion"] in kept_by:
                 self._tell(record, "DELETE_SKIPPED")
                 self._forget(name)
             elif self._delete_one(record):
@@ -283,8 +278,6 @@ def outputs_of(template: Template, scope: Any) -> list[Document]:
         output = {"OutputKey": key, "OutputValue": str(scope.evaluate(part["Value"]))}
         if "Description" in part:
             output["Description"] = part["Description"]
-        if "Export" in part:
-            output["ExportName"] = scope.evaluate(part["Export"]["Name"])
         made.append(output)
     return made
 

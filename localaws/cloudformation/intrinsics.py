@@ -27,7 +27,6 @@ class Scope:
     Args:
         values: of parameters and pseudo parameters.
         resource: by logical id and attribute (None for `Ref`), a resource's value.
-        exports: values that other stacks export, by name.
     """
 
     def __init__(
@@ -35,12 +34,10 @@ class Scope:
         template: Template,
         values: Mapping[str, str],
         resource: Callable[[str, str | None], Any],
-        exports: Mapping[str, str],
     ) -> None:
         self._template = template
         self._values = values
         self._resource = resource
-        self._exports = exports
         self._functions: dict[str, Callable[[Any], Any]] = {
             "Ref": self._ref,
             "Condition": self.condition,
@@ -52,7 +49,6 @@ class Scope:
             "Fn::Split": lambda node: str(self.evaluate(node[1])).split(node[0]),
             "Fn::FindInMap": self._find_in_map,
             "Fn::Base64": lambda node: base64.b64encode(str(self.evaluate(node)).encode()).decode(),
-            "Fn::ImportValue": self._import,
             "Fn::ToJsonString": lambda node: json.dumps(self.evaluate(node), separators=(",", ":")),
             "Fn::Equals": lambda node: str(self.evaluate(node[0])) == str(self.evaluate(node[1])),
             "Fn::Not": lambda node: not self.evaluate(node[0]),
@@ -129,9 +125,3 @@ class Scope:
             raise ValidationError(
                 f"Template error: Unable to get mapping for {name}::{first}::{second}"
             ) from None
-
-    def _import(self, node: Any) -> str:
-        name = self.evaluate(node)
-        if name not in self._exports:
-            raise ValidationError(f"No export named {name} found.")
-        return self._exports[name]

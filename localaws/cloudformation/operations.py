@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from localaws.cloudformation import changes, templates
@@ -15,7 +14,7 @@ from localaws.cloudformation.errors import (
     ChangeSetNotFoundError,
     ValidationError,
 )
-from localaws.cloudformation.requests import capability, require_capabilities, template_and_values, text_of
+from localaws.cloudformation.requests import require_capabilities, template_and_values
 from localaws.cloudformation.templates import Document, Template
 from localaws.errors import AwsError
 
@@ -42,7 +41,7 @@ def create_change_set(service: CloudFormationService, request: Document) -> Docu
         raise ValidationError(f"Stack [{name}] does not exist")
     else:
         _require_updatable(stack)
-    template, values = template_and_values(service.client, request, stack)
+    template, values = template_and_values(request)
     require_capabilities(template, request)
     if stack is None:
         stack = _new_stack(service, request, template, "REVIEW_IN_PROGRESS")
@@ -84,7 +83,6 @@ def _plan(
         "Capabilities": request.get("Capabilities", []),
         "Tags": tags if tags is not None else stack.get("Tags") or [],
         "Changes": planned,
-        "OnStackFailure": request.get("OnStackFailure"),
         "_template": template.text,
         "_parameters": values,
     }
@@ -125,8 +123,7 @@ def execute_change_set(service: CloudFormationService, request: Document) -> Doc
     service.store.put(
         CHANGE_SET, found["ChangeSetId"], found | {"ExecutionStatus": "EXECUTE_COMPLETE"}, found["StackId"]
     )
-    on_failure = "DO_NOTHING" if request.get("DisableRollback") else found.get("OnStackFailure")
-    _deploy(service, stack, found, on_failure)
+    _deploy(service, stack, found)
     return {}
 
 
@@ -144,24 +141,11 @@ def list_change_sets(service: CloudFormationService, request: Document) -> Docum
 def create_stack(service: CloudFormationService, request: Document) -> Document:
     if service.stacks.find(request["StackName"]):
         raise AlreadyExistsError(f"Stack [{request['StackName']}] already exists")
-    template, values = template_and_values(service.client, request, None)
+    template, values = template_and_values(request)
     require_capabilities(template, request)
     stack = _new_stack(service, request, template, "CREATE_IN_PROGRESS")
     wanted = {"_template": template.text, "_parameters": values, "Tags": request.get("Tags", [])}
-    on_failure = "DO_NOTHING" if request.get("DisableRollback") else request.get("OnFailure")
-    _deploy(service, stack, wanted, on_failure)
-    return {"StackId": stack["StackId"]}
-
-
-def update_stack(service: CloudFormationService, request: Document) -> Document:
-    stack = service.stacks.get(request["StackName"])
-    _require_updatable(stack)
-    template, values = template_and_values(service.client, request, stack)
-    require_capabilities(template, request)
-    planned = _plan(service, request | {"ChangeSetName": "update"}, stack, template, values)
-    if planned["Status"] == "FAILED":
-        raise ValidationError("No updates are to be performed.")
-    _deploy(service, stack, planned, None)
+    _deploy(service, stack, wanted)
     return {"StackId": stack["StackId"]}
 
 
@@ -169,27 +153,10 @@ def delete_stack(service: CloudFormationService, request: Document) -> Document:
     stack = service.stacks.find(request["StackName"])
     if stack is None or stack["StackStatus"] == "DELETE_COMPLETE":
         return {}
-    if stack.get("EnableTerminationProtection"):
-        raise ValidationError(
-            f"Stack [{stack['StackName']}] cannot be deleted while TerminationProtection is enabled"
-        )
-    retained = tuple(request.get("RetainResources") or ())
-    if retained and stack["StackStatus"] != "DELETE_FAILED":
-        raise ValidationError(
-            "Invalid operation on stack. RetainResources is for stacks in the state DELETE_FAILED"
-        )
     _require_idle(stack)
-    service.stacks.set_status(stack["StackId"], "DELETE_IN_PROGRESS", "User Initiated", _retained=retained)
-    service.run(stack["StackId"], partial(Deployment.delete, retained=retained))
+    service.stacks.set_status(stack["StackId"], "DELETE_IN_PROGRESS", "User Initiated")
+    service.run(stack["StackId"], Deployment.delete)
     return {}
-
-
-def update_termination_protection(service: CloudFormationService, request: Document) -> Document:
-    stack = service.stacks.get(request["StackName"])
-    service.stacks.update(
-        stack["StackId"], EnableTerminationProtection=request["EnableTerminationProtection"]
-    )
-    return {"StackId": stack["StackId"]}
 
 
 def describe_stacks(service: CloudFormationService, request: Document) -> Document:
@@ -215,14 +182,6 @@ def describe_stack_resources(service: CloudFormationService, request: Document) 
     return {"StackResources": [r for r in _resources(stack) if wanted in (None, r["LogicalResourceId"])]}
 
 
-def describe_stack_resource(service: CloudFormationService, request: Document) -> Document:
-    stack, wanted = service.stacks.get(request["StackName"]), request["LogicalResourceId"]
-    for resource in _resources(stack):
-        if resource["LogicalResourceId"] == wanted:
-            return {"StackResourceDetail": resource | {"LastUpdatedTimestamp": resource["Timestamp"]}}
-    raise ValidationError(f"Resource {wanted} does not exist for stack {stack['StackName']}")
-
-
 def list_stack_resources(service: CloudFormationService, request: Document) -> Document:
     stack = service.stacks.get(request["StackName"])
     return {
@@ -230,54 +189,12 @@ def list_stack_resources(service: CloudFormationService, request: Document) -> D
     }
 
 
-def get_template(service: CloudFormationService, request: Document) -> Document:
-    if request.get("ChangeSetName"):
-        found = _change_set(service, request["ChangeSetName"], request.get("StackName"))
-        return {"TemplateBody": found["_template"]}
-    return {"TemplateBody": service.stacks.get(request["StackName"])["_state"]["template"] or ""}
-
-
-def validate_template(service: CloudFormationService, request: Document) -> Document:
-    template = templates.parse(text_of(service.client, request))
-    wanted = capability(template)
-    return {
-        "Description": template.description,
-        "Parameters": [
-            {
-                "ParameterKey": name,
-                "DefaultValue": spec.get("Default"),
-                "Description": spec.get("Description"),
-            }
-            for name, spec in template.parameters.items()
-        ],
-        "Capabilities": [wanted] if wanted else [],
-    }
-
-
-def list_exports(service: CloudFormationService, _request: Document) -> Document:
-    return {
-        "Exports": [
-            {
-                "ExportingStackId": stack["StackId"],
-                "Name": output["ExportName"],
-                "Value": output["OutputValue"],
-            }
-            for stack in service.stacks.all()
-            for output in stack["_state"]["outputs"]
-            if output.get("ExportName")
-        ]
-    }
-
-
-def _deploy(
-    service: CloudFormationService, stack: Document, wanted: Document, on_failure: str | None
-) -> None:
+def _deploy(service: CloudFormationService, stack: Document, wanted: Document) -> None:
     updating = stack["_state"]["template"] is not None
     before = stack["_state"] | {"tags": stack.get("Tags") or []} if updating else None
     members: Document = {
         "Description": templates.parse(wanted["_template"]).description,
         "Tags": wanted["Tags"],
-        "OnFailure": on_failure,
         "_target": {"template": wanted["_template"], "parameters": wanted["_parameters"]},
         "_before": before,
     }
@@ -299,7 +216,7 @@ def _new_stack(
         Description=template.description,
         Tags=request.get("Tags", []),
         Capabilities=request.get("Capabilities", []),
-        EnableTerminationProtection=request.get("EnableTerminationProtection", False),
+        EnableTerminationProtection=False,
         DisableRollback=False,
     )
 
@@ -364,16 +281,10 @@ OPERATIONS = {
     "DeleteStack": delete_stack,
     "DescribeChangeSet": describe_change_set,
     "DescribeStackEvents": describe_stack_events,
-    "DescribeStackResource": describe_stack_resource,
     "DescribeStackResources": describe_stack_resources,
     "DescribeStacks": describe_stacks,
     "ExecuteChangeSet": execute_change_set,
-    "GetTemplate": get_template,
     "ListChangeSets": list_change_sets,
-    "ListExports": list_exports,
     "ListStackResources": list_stack_resources,
     "ListStacks": list_stacks,
-    "UpdateStack": update_stack,
-    "UpdateTerminationProtection": update_termination_protection,
-    "ValidateTemplate": validate_template,
 }

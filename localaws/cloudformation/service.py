@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import werkzeug
@@ -16,6 +16,7 @@ from werkzeug import Response
 from localaws.cloudformation.deployment import Deployment, StoppedError
 from localaws.cloudformation.errors import ValidationError
 from localaws.cloudformation.operations import OPERATIONS
+from localaws.cloudformation.requests import refuse_members
 from localaws.cloudformation.stacks import Stacks
 from localaws.errors import AwsError
 from localaws.sagemaker.store import Store
@@ -48,8 +49,7 @@ class CloudFormationService:
         for stack in self.stacks.all():
             status = stack["StackStatus"]
             if status == "DELETE_IN_PROGRESS":
-                retained = tuple(stack.get("_retained") or ())
-                self.run(stack["StackId"], partial(Deployment.delete, retained=retained))
+                self.run(stack["StackId"], Deployment.delete)
             elif status == "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS":
                 self.run(stack["StackId"], Deployment.clean_up)
             elif status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
@@ -106,6 +106,7 @@ class CloudFormationService:
             }
         )
         self._require(model, parsed)
+        refuse_members(name, parsed)
         answer = operation(self, parsed)
         context = SerializationContext(str(uuid.uuid4()))
         wire = SERIALIZERS["query"](model, context).serialize(_with_times(answer))

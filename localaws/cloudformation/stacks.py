@@ -1,4 +1,4 @@
-"""Stacks as they are kept: documents with their state, events, exports, and names that become ids."""
+"""Stacks as they are kept: documents with their state, events, and names that become ids."""
 
 from __future__ import annotations
 
@@ -98,16 +98,6 @@ class Stacks:
         """The newest first."""
         return self.store.list(EVENT, stack_id)[::-1]
 
-    def exports(self, without: str = "") -> dict[str, str]:
-        """Values by export name, of all stacks but one."""
-        return {
-            output["ExportName"]: output["OutputValue"]
-            for stack in self.all()
-            if stack["StackId"] != without
-            for output in stack["_state"]["outputs"]
-            if output.get("ExportName")
-        }
-
     def scope(
         self,
         stack: Document,
@@ -123,7 +113,7 @@ class Stacks:
             "AWS::StackName": stack["StackName"],
             "AWS::URLSuffix": "amazonaws.com",
         }
-        return Scope(template, values | parameters, lookup, self.exports(stack["StackId"]))
+        return Scope(template, values | parameters, lookup)
 
     def owner(self, kind: str, physical_id: str) -> Document | None:
         """The stack that a resource belongs to."""

@@ -17,7 +17,6 @@ from localaws.cloudformation.errors import ValidationError
 Document = dict[str, Any]
 
 BODY_BYTES = 51_200
-URL_BYTES = 1 << 20
 _REFERENCE = re.compile(r"\$\{(?!!)\s*([^}]+?)\s*\}")
 _SECTIONS = {
     "AWSTemplateFormatVersion",
@@ -147,6 +146,8 @@ def parse(text: str) -> Template:
         resources=document["Resources"],
         outputs=document.get("Outputs") or {},
     )
+    if any("Export" in output for output in template.outputs.values()):
+        raise ValidationError("The local AWS does not have Export in templates")
     _check_references(template)
     return template
 

@@ -1,0 +1,99 @@
+"""CloudFormation over HTTP, as a person would try it first; what it has not, it refuses by name."""
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.waiting import wait_for
+
+QUEUE = json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}})
+
+
+@pytest.fixture
+def cloudformation(client):
+    return client("cloudformation")
+
+
+def settled(cloudformation, stack_id):
+    """The stack's status once nothing is in progress."""
+
+    def status():
+        (stack,) = cloudformation.describe_stacks(StackName=stack_id)["Stacks"]
+        return None if stack["StackStatus"].endswith("_IN_PROGRESS") else stack["StackStatus"]
+
+    return wait_for(status, "a settled stack")
+
+
+def test_stacks_are_listed_by_their_status_those_that_are_gone_too(cloudformation):
+    made = cloudformation.create_stack(StackName="listed", TemplateBody=QUEUE)["StackId"]
+    assert settled(cloudformation, made) == "CREATE_COMPLETE"
+
+    def listed(*statuses):
+        found = cloudformation.list_stacks(StackStatusFilter=statuses)["StackSummaries"]
+        return {stack["StackId"]: stack["StackName"] for stack in found}
+
+    assert listed("CREATE_COMPLETE")[made] == listed()[made] == "listed"
+    assert made not in listed("DELETE_COMPLETE")
+    cloudformation.delete_stack(StackName="listed")
+    assert settled(cloudformation, made) == "DELETE_COMPLETE"
+    assert made in listed("DELETE_COMPLETE")
+    assert made not in listed("CREATE_COMPLETE")
+
+
+def test_change_sets_of_a_stack_are_listed(cloudformation):
+    cloudformation.create_change_set(
+        StackName="proposed", ChangeSetName="first", ChangeSetType="CREATE", TemplateBody=QUEUE
+    )
+    (summary,) = cloudformation.list_change_sets(StackName="proposed")["Summaries"]
+    assert (summary["ChangeSetName"], summary["ExecutionStatus"]) == ("first", "AVAILABLE")
+    cloudformation.delete_stack(StackName="proposed")
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "named"),
+    [
+        ("update_stack", {"StackName": "s", "TemplateBody": QUEUE}, "UpdateStack of CloudFormation"),
+        ("delete_stack", {"StackName": "s", "RetainResources": ["Queue"]}, "RetainResources of DeleteStack"),
+        (
+            "create_stack",
+            {"StackName": "s", "TemplateURL": "https://s3.amazonaws.com/b/k"},
+            "TemplateURL of CreateStack",
+        ),
+        (
+            "create_stack",
+            {"StackName": "s", "TemplateBody": QUEUE, "DisableRollback": True},
+            "DisableRollback of CreateStack",
+        ),
+        (
+            "create_change_set",
+            {
+                "StackName": "s",
+                "ChangeSetName": "c",
+                "ChangeSetType": "CREATE",
+                "TemplateBody": QUEUE,
+                "Parameters": [{"ParameterKey": "P", "UsePreviousValue": True}],
+            },
+            "UsePreviousValue of Parameters",
+        ),
+        (
+            "create_stack",
+            {
+                "StackName": "s",
+                "TemplateBody": json.dumps(
+                    json.loads(QUEUE) | {"Outputs": {"O": {"Value": "v", "Export": {"Name": "n"}}}}
+                ),
+            },
+            "Export in templates",
+        ),
+    ],
+)
+def test_what_it_does_not_have_is_refused_by_name(cloudformation, operation, request_, named):
+    with pytest.raises(ClientError, match=f"The local AWS does not have {named}"):
+        getattr(cloudformation, operation)(**request_)
+
+
+def test_a_member_that_turns_nothing_on_is_not_refused(cloudformation):
+    made = cloudformation.create_stack(StackName="plain", TemplateBody=QUEUE, DisableRollback=False)
+    assert settled(cloudformation, made["StackId"]) == "CREATE_COMPLETE"
+    cloudformation.delete_stack(StackName="plain")
