@@ -1,6 +1,7 @@
 """CloudFormation over HTTP, as a person would try it first; what it has not, it refuses by name."""
 
 import json
+import uuid
 
 import pytest
 from botocore.exceptions import ClientError
@@ -23,6 +24,15 @@ def settled(cloudformation, stack_id):
         return None if stack["StackStatus"].endswith("_IN_PROGRESS") else stack["StackStatus"]
 
     return wait_for(status, "a settled stack")
+
+
+def change(cloudformation, name, template):
+    """Brings a stack that is there to the template."""
+    change_set = cloudformation.create_change_set(
+        StackName=name, ChangeSetName=f"c-{uuid.uuid4().hex}", TemplateBody=template
+    )
+    cloudformation.execute_change_set(ChangeSetName=change_set["Id"])
+    assert settled(cloudformation, name) == "UPDATE_COMPLETE"
 
 
 def test_stacks_are_listed_by_their_status_those_that_are_gone_too(cloudformation):
@@ -97,3 +107,46 @@ def test_a_member_that_turns_nothing_on_is_not_refused(cloudformation):
     made = cloudformation.create_stack(StackName="plain", TemplateBody=QUEUE, DisableRollback=False)
     assert settled(cloudformation, made["StackId"]) == "CREATE_COMPLETE"
     cloudformation.delete_stack(StackName="plain")
+
+
+def test_what_an_update_of_a_bucket_does_not_name_stays_as_it_was(client, cloudformation):
+    def bucket(**changed):
+        kept = {
+            "PublicAccessBlockConfiguration": {
+                "BlockPublicAcls": True,
+                "BlockPublicPolicy": True,
+                "IgnorePublicAcls": True,
+                "RestrictPublicBuckets": True,
+            },
+            "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+            "BucketEncryption": {
+                "ServerSideEncryptionConfiguration": [
+                    {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
+                ]
+            },
+        }
+        properties = {"BucketName": "updated-bucket"} | kept | changed
+        return json.dumps({"Resources": {"B": {"Type": "AWS::S3::Bucket", "Properties": properties}}})
+
+    def settings():
+        s3, place = client("s3"), {"Bucket": "updated-bucket"}
+        return (
+            s3.get_public_access_block(**place)["PublicAccessBlockConfiguration"],
+            s3.get_bucket_ownership_controls(**place)["OwnershipControls"],
+            s3.get_bucket_encryption(**place)["ServerSideEncryptionConfiguration"],
+        )
+
+    rule = {"Id": "old", "Status": "Enabled", "ExpirationInDays": 9}
+    made = cloudformation.create_stack(StackName="bucket", TemplateBody=bucket())["StackId"]
+    assert settled(cloudformation, made) == "CREATE_COMPLETE"
+    before = settings()
+    change(cloudformation, "bucket", bucket(LifecycleConfiguration={"Rules": [rule]}))
+    assert settings() == before
+    lifecycle = client("s3").get_bucket_lifecycle_configuration
+    assert lifecycle(Bucket="updated-bucket")["Rules"][0]["Expiration"] == {"Days": 9}
+
+    change(cloudformation, "bucket", bucket())
+    assert settings() == before
+    with pytest.raises(ClientError, match="NoSuchLifecycleConfiguration"):
+        lifecycle(Bucket="updated-bucket")
+    cloudformation.delete_stack(StackName="bucket")

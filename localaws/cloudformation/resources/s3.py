@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from localaws.cloudformation.errors import ResourceError
@@ -26,24 +25,39 @@ _RULE = {
 }
 _EXPIRATION = {"ExpirationInDays": "Days", "ExpiredObjectDeleteMarker": "ExpiredObjectDeleteMarker"}
 
+# What puts a property into effect: the operation, its parameter, and the operation that takes it back.
+_SETTINGS: dict[str, tuple[str, str, str | None]] = {
+    "BucketEncryption": (
+        "put_bucket_encryption",
+        "ServerSideEncryptionConfiguration",
+        "delete_bucket_encryption",
+    ),
+    "VersioningConfiguration": ("put_bucket_versioning", "VersioningConfiguration", None),
+    "PublicAccessBlockConfiguration": (
+        "put_public_access_block",
+        "PublicAccessBlockConfiguration",
+        "delete_public_access_block",
+    ),
+    "OwnershipControls": (
+        "put_bucket_ownership_controls",
+        "OwnershipControls",
+        "delete_bucket_ownership_controls",
+    ),
+    "LifecycleConfiguration": (
+        "put_bucket_lifecycle_configuration",
+        "LifecycleConfiguration",
+        "delete_bucket_lifecycle",
+    ),
+    "Tags": ("put_bucket_tagging", "Tagging", None),
+}
+
 
 class Bucket(ResourceType):
     name = "AWS::S3::Bucket"
     name_property = "BucketName"
     name_length = 63
     replaced_by = frozenset({"BucketName"})
-    properties = frozenset(
-        {
-            "BucketName",
-            "BucketEncryption",
-            "LifecycleConfiguration",
-            "NotificationConfiguration",
-            "OwnershipControls",
-            "PublicAccessBlockConfiguration",
-            "Tags",
-            "VersioningConfiguration",
-        }
-    )
+    properties = frozenset({"BucketName", *_SETTINGS})
 
     def physical_id(self, context: Context, name: str) -> str:  # noqa: ARG002
         return name.lower()
@@ -59,81 +73,41 @@ class Bucket(ResourceType):
             raise ResourceError(f"{physical_id} already exists")
         place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         s3.create_bucket(Bucket=physical_id, **place)
-        for change in self._settings(context, physical_id, properties).values():
-            if change:
-                change()
+        self.update(context, physical_id, {}, properties)
 
     def update(self, context: Context, physical_id: str, old: Properties, new: Properties) -> None:
-        removals = {
-            "BucketEncryption": "delete_bucket_encryption",
-            "LifecycleConfiguration": "delete_bucket_lifecycle",
-            "OwnershipControls": "delete_bucket_ownership_controls",
-            "PublicAccessBlockConfiguration": "delete_public_access_block",
-        }
-        for name, change in self._settings(context, physical_id, new).items():
-            if change and (name == "Tags" or old.get(name) != new.get(name)):
-                change()
-            elif name in old and name in removals:
-                getattr(context.client("s3"), removals[name])(Bucket=physical_id)
+        for name, (put, parameter, remove) in _SETTINGS.items():
+            value = _value(context, name, new)
+            if value is None:
+                if remove and name in old:
+                    context.call("s3", remove, Bucket=physical_id)
+            elif name == "Tags" or old.get(name) != new[name]:
+                context.call("s3", put, Bucket=physical_id, **{parameter: value})
 
     def delete(self, context: Context, physical_id: str, properties: Properties) -> None:  # noqa: ARG002
         without_missing(context.client("s3").delete_bucket, Bucket=physical_id)
 
-    def _settings(
-        self, context: Context, bucket: str, properties: Properties
-    ) -> dict[str, Callable[[], Any] | None]:
-        """By property: what puts it into effect; None for one that is not wanted."""
-        encryption = properties.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration")
+
+def _value(context: Context, name: str, properties: Properties) -> Any:
+    """What S3 takes for a property; None for one that is not wanted."""
+    if name == "Tags":
+        tags = tag_list(context, properties)
+        return {"TagSet": tags} if tags or name in properties else None
+    value = properties.get(name)
+    if value is None:
+        return None
+    if name == "BucketEncryption":
         rules = [
             {
                 "BucketKeyEnabled": rule.get("BucketKeyEnabled", False),
                 "ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"],
             }
-            for rule in encryption or []
+            for rule in value.get("ServerSideEncryptionConfiguration") or []
         ]
-        parts: dict[str, tuple[str, str, Any]] = {
-            "BucketEncryption": (
-                "put_bucket_encryption",
-                "ServerSideEncryptionConfiguration",
-                {"Rules": rules},
-            ),
-            "VersioningConfiguration": (
-                "put_bucket_versioning",
-                "VersioningConfiguration",
-                properties.get("VersioningConfiguration"),
-            ),
-            "PublicAccessBlockConfiguration": (
-                "put_public_access_block",
-                "PublicAccessBlockConfiguration",
-                properties.get("PublicAccessBlockConfiguration"),
-            ),
-            "OwnershipControls": (
-                "put_bucket_ownership_controls",
-                "OwnershipControls",
-                properties.get("OwnershipControls"),
-            ),
-            "LifecycleConfiguration": (
-                "put_bucket_lifecycle_configuration",
-                "LifecycleConfiguration",
-                {
-                    "Rules": [
-                        _rule(rule) for rule in properties.get("LifecycleConfiguration", {}).get("Rules", [])
-                    ]
-                },
-            ),
-            "NotificationConfiguration": (
-                "put_bucket_notification_configuration",
-                "NotificationConfiguration",
-                {"EventBridgeConfiguration": {}},
-            ),
-            "Tags": ("put_bucket_tagging", "Tagging", {"TagSet": tag_list(context, properties)}),
-        }
-
-        def change(operation: str, parameter: str, value: Any) -> Callable[[], Any]:
-            return lambda: context.call("s3", operation, Bucket=bucket, **{parameter: value})
-
-        wanted = {*properties} | ({"Tags"} if tag_list(context, properties) else set())
-        return {name: change(*part) if name in wanted else None for name, part in parts.items()}
+        return {"Rules": rules}
+    if name == "LifecycleConfiguration":
+        return {"Rules": [_rule(rule) for rule in value.get("Rules", [])]}
+    return value
 
 
 def _rule(rule: Properties) -> Properties:
