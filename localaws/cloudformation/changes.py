@@ -37,7 +37,6 @@ def plan(template: Template, before: Mapping[str, Document], scope_of: ScopeFact
     kept = set()
     for name in template.order:
         part = template.resources[name]
-        kind = resource_types.find(part["Type"])
         if not scope.exists(part):
             continue
         kept.add(name)
@@ -47,26 +46,30 @@ def plan(template: Template, before: Mapping[str, Document], scope_of: ScopeFact
             made_anew.add(name)
             changes.append(_change("Add", name, part["Type"]))
         elif old["type"] != part["Type"] or old["properties"] != properties:
-            details, replacement = compare(kind, old, part["Type"], properties)
-            if replacement == "True":
+            modification = _modification(name, old, part["Type"], properties)
+            if modification["ResourceChange"]["Replacement"] == "True":
                 made_anew.add(name)
-            changes.append(
-                _change(
-                    "Modify",
-                    name,
-                    part["Type"],
-                    PhysicalResourceId=old["physical_id"],
-                    Replacement=replacement,
-                    Scope=["Properties"],
-                    Details=details,
-                )
-            )
-    removed = [name for name in before if name not in kept]
+            changes.append(modification)
     changes += [
-        _change("Remove", name, before[name]["type"], PhysicalResourceId=before[name]["physical_id"])
-        for name in removed
+        _change("Remove", name, record["type"], PhysicalResourceId=record["physical_id"])
+        for name, record in before.items()
+        if name not in kept
     ]
     return changes
+
+
+def _modification(name: str, old: Document, new_type: str, properties: Document) -> Document:
+    kind = resource_types.find(new_type)
+    details, replacement = compare(kind, old, new_type, properties)
+    return _change(
+        "Modify",
+        name,
+        new_type,
+        PhysicalResourceId=old["physical_id"],
+        Replacement=replacement,
+        Scope=["Properties"],
+        Details=details,
+    )
 
 
 def value_of(record: Document, attribute: str | None) -> Any:
@@ -88,8 +91,9 @@ def compare(
     if old["type"] != new_type:
         return [], "True"
     details, replacement = [], "False"
-    names = sorted(name for name in {*old["properties"], *new} if _differs(old["properties"], new, name))
-    for name in names:
+    for name in sorted({*old["properties"], *new}):
+        if old["properties"].get(name) == new.get(name):
+            continue
         later = KNOWN_LATER in json.dumps(new.get(name))
         recreation = "Never"
         if name in kind.replaced_by:
@@ -113,10 +117,6 @@ def compare(
             }
         )
     return details, replacement
-
-
-def _differs(old: Document, new: Document, name: str) -> bool:
-    return old.get(name) != new.get(name)
 
 
 def _change(action: str, name: str, kind: str, **more: Any) -> Document:

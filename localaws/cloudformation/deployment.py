@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from localaws.cloudformation import changes, resource_types, templates
 from localaws.cloudformation.errors import ResourceError
 from localaws.cloudformation.resource_types import Context, ResourceType
-from localaws.cloudformation.stacks import Stacks
+from localaws.cloudformation.stacks import STACK, Stacks
 from localaws.cloudformation.templates import Document, Template
 from localaws.errors import AwsError
 
@@ -167,8 +167,7 @@ class Deployment:
 
     def _delete_left_over(self, before: Document) -> None:
         kept = {(record["type"], record["physical_id"]) for record in self._resources.values()}
-        for name in _last_first(before):
-            old = before["resources"][name]
+        for name, old in reversed(before["resources"].items()):
             if (old["type"], old["physical_id"]) in kept:
                 continue
             replaced = name in self._resources
@@ -254,7 +253,7 @@ class Deployment:
         def change(document: Document) -> None:
             document["_state"]["resources"] = self._resources
 
-        self._stacks.store.update("Stack", self._id, change)
+        self._stacks.store.update(STACK, self._id, change)
 
     def _tell(self, record: Document, status: str, reason: str | None = None) -> None:
         stack = self._stacks.get(self._id)
@@ -280,10 +279,6 @@ def outputs_of(template: Template, scope: Any) -> list[Document]:
             output["Description"] = part["Description"]
         made.append(output)
     return made
-
-
-def _last_first(state: Document) -> list[str]:
-    return list(reversed(list(state["resources"])))
 
 
 def _failed(action: str, names: list[str]) -> str | None:

@@ -1,6 +1,6 @@
 """Every resource type that the local AWS has; importing a module registers its types."""
 
-from localaws.cloudformation.resources import (
+from localaws.cloudformation.resources import (  # noqa: F401
     cloudwatch,
     events,
     functions,
@@ -12,16 +12,3 @@ from localaws.cloudformation.resources import (
     sagemaker,
     state_machines,
 )
-
-__all__ = [
-    "cloudwatch",
-    "events",
-    "functions",
-    "iam",
-    "kms",
-    "logs",
-    "messaging",
-    "s3",
-    "sagemaker",
-    "state_machines",
-]
