@@ -1,7 +1,9 @@
 """CloudFormation over HTTP, as a person would try it first; what it has not, it refuses by name."""
 
+import io
 import json
 import uuid
+import zipfile
 
 import pytest
 from botocore.exceptions import ClientError
@@ -150,3 +152,136 @@ def test_what_an_update_of_a_bucket_does_not_name_stays_as_it_was(client, cloudf
     with pytest.raises(ClientError, match="NoSuchLifecycleConfiguration"):
         lifecycle(Bucket="updated-bucket")
     cloudformation.delete_stack(StackName="bucket")
+
+
+ACCOUNT = "123456789012"
+KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+DEAD = f"arn:aws:sqs:us-east-1:{ACCOUNT}:dead"
+MANAGED = f"arn:aws:iam::{ACCOUNT}:policy/hardened"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/hardened"
+PASS = json.dumps({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}})
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ],
+}
+
+
+def function_setting(client, name):
+    return client("lambda").get_function_configuration(FunctionName=name)
+
+
+def concurrency(client, name):
+    return client("lambda").get_function_concurrency(FunctionName=name)
+
+
+def machine(client, arn):
+    return client("stepfunctions").describe_state_machine(stateMachineArn=arn)
+
+
+def role(client, name):
+    return client("iam").get_role(RoleName=name)["Role"]
+
+
+def attached(client, name):
+    return {
+        "arns": [
+            policy["PolicyArn"]
+            for policy in client("iam").list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+        ]
+    }
+
+
+def queue(client, url):
+    found = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    return {name: json.loads(value) if value.startswith("{") else value for name, value in found.items()}
+
+
+def topic(client, arn):
+    return client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]
+
+
+def log_group(client, name):
+    return client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"][0]
+
+
+NEEDED = {
+    "AWS::Lambda::Function": {
+        "Code": {"S3Bucket": "hardened-code", "S3Key": "function.zip"},
+        "Handler": "handler.lambda_handler",
+        "Role": ROLE,
+        "Runtime": "python3.13",
+    },
+    "AWS::StepFunctions::StateMachine": {"RoleArn": ROLE, "DefinitionString": PASS},
+    "AWS::IAM::Role": {"AssumeRolePolicyDocument": TRUST},
+}
+REDRIVE = {"deadLetterTargetArn": DEAD, "maxReceiveCount": 3}
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "read", "expected"),
+    [
+        ("Lambda::Function", {"KmsKeyArn": KEY}, function_setting, {"KMSKeyArn": KEY}),
+        (
+            "Lambda::Function",
+            {"TracingConfig": {"Mode": "Active"}},
+            function_setting,
+            {"TracingConfig": {"Mode": "Active"}},
+        ),
+        (
+            "Lambda::Function",
+            {"ReservedConcurrentExecutions": "3"},
+            concurrency,
+            {"ReservedConcurrentExecutions": 3},
+        ),
+        ("StepFunctions::StateMachine", {"DefinitionString": PASS}, machine, {"definition": PASS}),
+        (
+            "StepFunctions::StateMachine",
+            {"TracingConfiguration": {"Enabled": True}},
+            machine,
+            {"tracingConfiguration": {"enabled": True}},
+        ),
+        ("IAM::Role", {"ManagedPolicyArns": [MANAGED]}, attached, {"arns": [MANAGED]}),
+        ("IAM::Role", {"MaxSessionDuration": "7200"}, role, {"MaxSessionDuration": 7200}),
+        (
+            "SQS::Queue",
+            {"KmsMasterKeyId": KEY, "KmsDataKeyReusePeriodSeconds": 600},
+            queue,
+            {"KmsMasterKeyId": KEY, "KmsDataKeyReusePeriodSeconds": "600"},
+        ),
+        ("SQS::Queue", {"RedrivePolicy": REDRIVE}, queue, {"RedrivePolicy": REDRIVE}),
+        ("SNS::Topic", {"KmsMasterKeyId": KEY}, topic, {"KmsMasterKeyId": KEY}),
+        ("Logs::LogGroup", {"KmsKeyId": KEY}, log_group, {"kmsKeyId": KEY}),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_what_hardens_a_template_arrives(hardened, cloudformation, kind, properties, read, expected):
+    name = f"hardened-{uuid.uuid4().hex[:12]}"
+    needed = NEEDED.get(f"AWS::{kind}", {})
+    resource = {"Type": f"AWS::{kind}", "Properties": needed | properties}
+    template = json.dumps({"Resources": {"It": resource}})
+    cloudformation.create_stack(StackName=name, TemplateBody=template, Capabilities=["CAPABILITY_NAMED_IAM"])
+    assert settled(cloudformation, name) == "CREATE_COMPLETE"
+    (made,) = cloudformation.list_stack_resources(StackName=name)["StackResourceSummaries"]
+    found = read(hardened, made["PhysicalResourceId"])
+    assert {key: found.get(key) for key in expected} == expected
+    cloudformation.delete_stack(StackName=name)
+
+
+@pytest.fixture(scope="module")
+def hardened(client):
+    """What the templates refer to: a function's zip and role, a policy, a queue for what fails."""
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr("handler.py", "def lambda_handler(event, context): return event")
+    client("s3").create_bucket(Bucket="hardened-code")
+    client("s3").put_object(Bucket="hardened-code", Key="function.zip", Body=body.getvalue())
+    client("sqs").create_queue(QueueName="dead")
+    client("iam").create_role(RoleName="hardened", AssumeRolePolicyDocument=json.dumps(TRUST))
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*"}],
+    }
+    client("iam").create_policy(PolicyName="hardened", PolicyDocument=json.dumps(document))
+    return client

@@ -15,11 +15,9 @@ from localaws.cloudformation.resource_types import (
 )
 
 _SETTINGS = (
-    "DeadLetterConfig",
     "Description",
     "Environment",
     "Handler",
-    "KMSKeyArn",
     "LoggingConfig",
     "MemorySize",
     "Role",
@@ -32,15 +30,13 @@ _SETTINGS = (
 class Function(ResourceType):
     name = "AWS::Lambda::Function"
     name_property = "FunctionName"
-    replaced_by = frozenset({"FunctionName", "PackageType"})
+    replaced_by = frozenset({"FunctionName"})
     properties = frozenset(
         {
             *_SETTINGS,
-            "Architectures",
             "Code",
             "FunctionName",
             "KmsKeyArn",
-            "PackageType",
             "ReservedConcurrentExecutions",
             "Tags",
         }
@@ -57,7 +53,6 @@ class Function(ResourceType):
             Code={"ZipFile": _zip(context, properties["Code"])},
             Tags={tag["Key"]: tag["Value"] for tag in tag_list(context, properties)},
             **_settings(properties),
-            **chosen(properties, "Architectures", "PackageType"),
         )
         self._concurrency(context, physical_id, {}, properties)
 

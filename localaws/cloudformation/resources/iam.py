@@ -5,7 +5,6 @@ from __future__ import annotations
 from localaws.cloudformation.resource_types import (
     Context,
     Properties,
-    PutResource,
     ResourceType,
     chosen,
     json_text,
@@ -17,7 +16,7 @@ from localaws.cloudformation.resource_types import (
 class Role(ResourceType):
     name = "AWS::IAM::Role"
     name_property = "RoleName"
-    replaced_by = frozenset({"RoleName", "Path"})
+    replaced_by = frozenset({"RoleName"})
     properties = frozenset(
         {
             "RoleName",
@@ -25,15 +24,13 @@ class Role(ResourceType):
             "Description",
             "ManagedPolicyArns",
             "MaxSessionDuration",
-            "Path",
             "Policies",
             "Tags",
         }
     )
 
-    def attributes(self, context: Context, physical_id: str, properties: Properties) -> Properties:
-        path = properties.get("Path", "/")
-        return {"Arn": f"arn:aws:iam::{context.stack.account}:role{path}{physical_id}"}
+    def attributes(self, context: Context, physical_id: str, properties: Properties) -> Properties:  # noqa: ARG002
+        return {"Arn": f"arn:aws:iam::{context.stack.account}:role/{physical_id}"}
 
     def create(self, context: Context, physical_id: str, properties: Properties) -> None:
         context.call(
@@ -42,7 +39,7 @@ class Role(ResourceType):
             RoleName=physical_id,
             AssumeRolePolicyDocument=json_text(properties["AssumeRolePolicyDocument"]),
             Tags=tag_list(context, properties),
-            **chosen(properties, "Description", "MaxSessionDuration", "Path"),
+            **chosen(properties, "Description", "MaxSessionDuration"),
         )
         self._policies(context, physical_id, {}, properties)
 
@@ -86,24 +83,6 @@ class Role(ResourceType):
             iam.attach_role_policy(RoleName=role, PolicyArn=arn)
         for arn in attached - wanted:
             without_missing(iam.detach_role_policy, RoleName=role, PolicyArn=arn)
-
-
-class RolePolicy(PutResource):
-    name = "AWS::IAM::RolePolicy"
-    name_property = "PolicyName"
-    replaced_by = frozenset({"PolicyName", "RoleName"})
-    properties = frozenset({"PolicyName", "RoleName", "PolicyDocument"})
-
-    def put(self, context: Context, physical_id: str, properties: Properties) -> None:
-        context.client("iam").put_role_policy(
-            RoleName=properties["RoleName"],
-            PolicyName=physical_id,
-            PolicyDocument=json_text(properties["PolicyDocument"]),
-        )
-
-    def delete(self, context: Context, physical_id: str, properties: Properties) -> None:
-        iam = context.client("iam")
-        without_missing(iam.delete_role_policy, RoleName=properties["RoleName"], PolicyName=physical_id)
 
 
 class OpenIdConnectProvider(ResourceType):

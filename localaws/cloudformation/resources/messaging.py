@@ -16,12 +16,9 @@ from localaws.cloudformation.resource_types import (
 
 _QUEUE = frozenset(
     {
-        "DelaySeconds",
         "KmsDataKeyReusePeriodSeconds",
         "KmsMasterKeyId",
-        "MaximumMessageSize",
         "MessageRetentionPeriod",
-        "ReceiveMessageWaitTimeSeconds",
         "RedrivePolicy",
         "SqsManagedSseEnabled",
         "VisibilityTimeout",

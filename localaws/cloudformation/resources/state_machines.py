@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from localaws.cloudformation.errors import ResourceError
@@ -22,7 +21,6 @@ class StateMachine(ResourceType):
     replaced_by = frozenset({"StateMachineName", "StateMachineType"})
     properties = frozenset(
         {
-            "Definition",
             "DefinitionS3Location",
             "DefinitionString",
             "DefinitionSubstitutions",
@@ -88,10 +86,8 @@ def _definition(context: Context, properties: Properties) -> str:
         text: str = answer["Body"].read().decode()
     elif "DefinitionString" in properties:
         text = properties["DefinitionString"]
-    elif "Definition" in properties:
-        text = json.dumps(properties["Definition"])
     else:
-        raise ResourceError("Property Definition, DefinitionString or DefinitionS3Location is required")
+        raise ResourceError("Property DefinitionString or DefinitionS3Location is required")
     # Only `${Name}` is a placeholder: `$.path` and `$$.Execution` are the States Language's own.
     for name, value in (properties.get("DefinitionSubstitutions") or {}).items():
         text = text.replace(f"${{{name}}}", str(value))
