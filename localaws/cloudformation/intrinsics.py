@@ -19,6 +19,7 @@ KNOWN_LATER = "{{changeSet:KNOWN_AFTER_APPLY}}"
 _VARIABLE = re.compile(r"\$\{(!?)\s*([^}]+?)\s*\}")
 _DYNAMIC = re.compile(r"\{\{resolve:")
 _NO_VALUE = object()
+_SELECT = "Template error: Fn::Select requires a list argument with two elements: an integer index and a list"
 
 
 class Scope:
@@ -43,17 +44,17 @@ class Scope:
             "Condition": self.condition,
             "Fn::GetAtt": self._get_att,
             "Fn::Sub": self._sub,
-            "Fn::Join": lambda node: node[0].join(map(str, self.evaluate(node[1]))),
+            "Fn::Join": self._join,
             "Fn::If": lambda node: self._evaluate(node[1 if self.condition(node[0]) else 2]),
-            "Fn::Select": lambda node: self.evaluate(node[1])[int(self.evaluate(node[0]))],
-            "Fn::Split": lambda node: str(self.evaluate(node[1])).split(node[0]),
+            "Fn::Select": self._select,
+            "Fn::Split": self._split,
             "Fn::FindInMap": self._find_in_map,
-            "Fn::Base64": lambda node: base64.b64encode(str(self.evaluate(node)).encode()).decode(),
-            "Fn::ToJsonString": lambda node: json.dumps(self.evaluate(node), separators=(",", ":")),
+            "Fn::Base64": self._base64,
+            "Fn::ToJsonString": self._to_json_string,
             "Fn::Equals": lambda node: str(self.evaluate(node[0])) == str(self.evaluate(node[1])),
             "Fn::Not": lambda node: not self.evaluate(node[0]),
-            "Fn::And": lambda node: all(self.evaluate(item) for item in node),
-            "Fn::Or": lambda node: any(self.evaluate(item) for item in node),
+            "Fn::And": lambda node: all(self._truths("Fn::And", node)),
+            "Fn::Or": lambda node: any(self._truths("Fn::Or", node)),
         }
 
     def evaluate(self, node: Any) -> Any:
@@ -117,11 +118,71 @@ class Scope:
 
         return _VARIABLE.sub(value, text)
 
-    def _find_in_map(self, node: list[Any]) -> Any:
-        name, first, second = (self.evaluate(item) for item in node[:3])
+    def _join(self, node: Any) -> str:
+        items = self.evaluate(node[1])
+        return KNOWN_LATER if items == KNOWN_LATER else str(node[0].join(map(str, items)))
+
+    def _select(self, node: Any) -> Any:
+        if not _is_list(node, 2):
+            raise ValidationError(_SELECT)
+        index, items = self.evaluate(node[0]), self.evaluate(node[1])
+        if items == KNOWN_LATER:
+            return KNOWN_LATER
+        if not isinstance(items, list) or not re.fullmatch("[0-9]+", str(index)):
+            raise ValidationError(_SELECT)
+        if int(index) >= len(items):
+            raise ValidationError(
+                f"Template error: Fn::Select cannot select nonexistent value at index {index}"
+            )
+        return items[int(index)]
+
+    def _split(self, node: Any) -> Any:
+        """The parts; KNOWN_LATER where even their number is."""
+        text = self.evaluate(node[1]) if _is_list(node, 2) else None
+        if not isinstance(text, str) or not isinstance(node[0], str) or not node[0]:
+            raise ValidationError(
+                "Template error: every Fn::Split object requires two parameters, (1) a string delimiter and "
+                "(2) a string to be split or a function that returns a string to be split."
+            )
+        return KNOWN_LATER if KNOWN_LATER in text else text.split(node[0])
+
+    def _base64(self, node: Any) -> str:
+        text = self.evaluate(node)
+        if not isinstance(text, str):
+            raise ValidationError("Template error: every Fn::Base64 object must have a String-typed value.")
+        return KNOWN_LATER if KNOWN_LATER in text else base64.b64encode(text.encode()).decode()
+
+    def _to_json_string(self, node: Any) -> str:
+        if not isinstance(node, dict | list):
+            raise ValidationError(
+                "Template error: every Fn::ToJsonString object requires an object or a list"
+            )
+        return json.dumps(self.evaluate(node), separators=(",", ":"))
+
+    def _truths(self, name: str, node: Any) -> list[bool]:
+        truths = self.evaluate(node) if isinstance(node, list) else []
+        if not 2 <= len(truths) <= 10 or not all(isinstance(truth, bool) for truth in truths):
+            raise ValidationError(
+                f"Template error: every {name} object requires a list of at least 2 and at most 10 boolean "
+                "parameters."
+            )
+        return list(truths)
+
+    def _find_in_map(self, node: Any) -> Any:
+        names = self.evaluate(node) if _is_list(node, 3) else []
+        if not _is_list(names, 3) or not all(isinstance(name, str | int) for name in names):
+            raise ValidationError(
+                "Template error: every Fn::FindInMap object requires three parameters, the map name, map key "
+                "and the attribute for return value"
+            )
+        name, first, second = names
         try:
             return self._template.mappings[name][first][second]
         except KeyError:
             raise ValidationError(
                 f"Template error: Unable to get mapping for {name}::{first}::{second}"
             ) from None
+
+
+def _is_list(node: Any, length: int) -> bool:
+    return isinstance(node, list) and len(node) == length
