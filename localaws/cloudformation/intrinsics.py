@@ -6,7 +6,6 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/i
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -50,7 +49,6 @@ class Scope:
             "Fn::Split": self._split,
             "Fn::FindInMap": self._find_in_map,
             "Fn::Base64": self._base64,
-            "Fn::ToJsonString": self._to_json_string,
             "Fn::Equals": lambda node: str(self.evaluate(node[0])) == str(self.evaluate(node[1])),
             "Fn::Not": lambda node: not self.evaluate(node[0]),
             "Fn::And": lambda node: all(self._truths("Fn::And", node)),
@@ -151,13 +149,6 @@ class Scope:
         if not isinstance(text, str):
             raise ValidationError("Template error: every Fn::Base64 object must have a String-typed value.")
         return KNOWN_LATER if KNOWN_LATER in text else base64.b64encode(text.encode()).decode()
-
-    def _to_json_string(self, node: Any) -> str:
-        if not isinstance(node, dict | list):
-            raise ValidationError(
-                "Template error: every Fn::ToJsonString object requires an object or a list"
-            )
-        return json.dumps(self.evaluate(node), separators=(",", ":"))
 
     def _truths(self, name: str, node: Any) -> list[bool]:
         truths = self.evaluate(node) if isinstance(node, list) else []

@@ -50,10 +50,6 @@ SPLIT_ARN = {"Fn::Split": [":", {"Fn::GetAtt": ["Topic", "TopicArn"]}]}
         ({"Fn::FindInMap": ["RegionMap", {"Ref": "AWS::Region"}, "HVM64"]}, "ami-0ff8a91507f77f867"),
         ({"Fn::Base64": "AWS CloudFormation"}, "QVdTIENsb3VkRm9ybWF0aW9u"),
         (
-            {"Fn::ToJsonString": {"key1": "value1", "key2": {"Ref": "ASecurityGroup"}}},
-            '{"key1":"value1","key2":"sg-mysggroup"}',
-        ),
-        (
             {
                 "Fn::Or": [
                     {"Fn::Equals": ["sg-mysggroup", {"Ref": "ASecurityGroup"}]},
@@ -96,7 +92,6 @@ def test_what_hangs_on_a_resource_that_is_not_there_yet_is_known_later(scope, no
         ("Fn::FindInMap", ["RegionMap", "us-east-1"]),
         ("Fn::FindInMap", ["RegionMap", "us-east-1", ["HVM64"]]),
         ("Fn::Base64", ["AWS CloudFormation"]),
-        ("Fn::ToJsonString", "text"),
         ("Fn::Or", [{"Condition": "SomeOtherCondition"}]),
         ("Fn::Or", ["true", "false"]),
     ],
@@ -109,3 +104,8 @@ def test_a_wrong_argument_is_an_error_that_names_the_function(scope, name, argum
 def test_a_mapping_that_is_not_there_is_named(scope):
     with pytest.raises(ValidationError, match="Unable to get mapping for RegionMap::us-east-1::HVM32"):
         scope.evaluate({"Fn::FindInMap": ["RegionMap", "us-east-1", "HVM32"]})
+
+
+def test_what_takes_a_transform_on_aws_is_refused(scope):
+    with pytest.raises(ValidationError, match="does not have Fn::ToJsonString"):
+        scope.evaluate({"Fn::ToJsonString": {"key1": "value1"}})
