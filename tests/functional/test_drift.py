@@ -230,7 +230,7 @@ def test_the_list_says_what_serves_where(world):
 def test_an_environment_without_endpoint_is_told(check):
     found = check("--environment", "prod")
     assert found.returncode == 1
-    assert found.stderr.startswith("error: prod has no endpoint in service")
+    assert found.stderr.startswith("error: the environment prod has no endpoint in service")
 
 
 @pytest.mark.parametrize(
