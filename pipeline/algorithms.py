@@ -223,6 +223,11 @@ def _check_built_in(settings: Settings) -> None:
 
 def _check_recipe(settings: Settings) -> None:
     """What the training script would refuse, before an instance is paid for."""
+    for name in ("epochs", "learning_rate", "batch_size", "weight_decay", "width", "augmentation", "seed"):
+        try:
+            recipe.make(given={name: getattr(settings, name)})
+        except recipe.HyperparameterError as error:
+            raise ValueError(f"{name}: {error}") from None
     try:
         arguments = [f"--{script_name(name)}={text}" for name, text in settings.hyperparameters.items()]
         recipe.from_namespace(recipe.parser().parse_args(arguments))

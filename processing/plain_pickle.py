@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from processing.pickle_input import PickleContentError, PickleInput, Reader
-from processing.rows import PickedRows, RowChoice, pick_from_bytes, pick_from_latin1
+from processing.rows import PickedRows, RowChoice, TableSizeError, pick_from_bytes, pick_from_latin1
 
 # 50,000 records need some twelve operations each in the most verbose form; each may allocate an object.
 MAX_OPERATIONS = 1_000_000
@@ -113,7 +113,8 @@ class _Machine:
                 if code == _STOP:
                     return self._finish()
                 raise PickleContentError(
-                    f"opcode {code:#04x} at byte {self.input.position - 1:,} is not for plain data"
+                    f"opcode {code:#04x} at byte {self.input.position - 1:,} is not for plain data in "
+                    "protocol 2 or later"
                 )
             operation(self)
         raise self._endless()
@@ -183,7 +184,10 @@ class _Machine:
             return self.input.take(count).decode("utf-8", "surrogatepass")
         key, choice = self._chosen(count)
         if choice:
-            return _Latin1Text(pick_from_latin1(self.input.pieces(count), choice))
+            try:
+                return _Latin1Text(pick_from_latin1(self.input.pieces(count), choice))
+            except TableSizeError as error:
+                raise PickleContentError(str(error)) from None
         self._check_table(key, count)
         return _Latin1Text(self._large_text(count))
 

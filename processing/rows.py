@@ -11,6 +11,10 @@ SEGMENT = 1 << 15
 ROWS_AT_ONCE = 16
 
 
+class TableSizeError(ValueError):
+    """A table is not as long as the labels beside it ask for."""
+
+
 @dataclass(frozen=True)
 class RowChoice:
     """Which rows to keep of a table of `count` rows of `width` bytes; `numbers` is int64, ascending.
@@ -64,7 +68,8 @@ def pick_from_bytes(pieces: Iterable[bytes], choice: RowChoice) -> PickedRows:
 def pick_from_latin1(pieces: Iterable[bytes], choice: RowChoice) -> PickedRows:
     """`pieces` hold the whole table as UTF-8, one character a byte: only what is kept is decoded.
 
-    Raises `ValueError` when the table is not `choice.size` characters long, or no such text.
+    Raises `TableSizeError` when the table is not `choice.size` characters long, `ValueError` when it is no
+    such text.
     """
     starts = (choice.numbers * choice.width).tolist()
     content = np.empty((len(starts), choice.width), np.uint8)
@@ -90,7 +95,7 @@ def pick_from_latin1(pieces: Iterable[bytes], choice: RowChoice) -> PickedRows:
             choice.take(taken, content[taken:row])
             taken = row
     if begin != choice.size:
-        raise ValueError(f"{begin} characters for {choice.size} bytes")
+        raise TableSizeError(f"its table has {begin:,} bytes, and its labels ask for {choice.size:,}")
     if text:  # the table ends with a row that is kept
         content[row] = _bytes_of(text)
     choice.take(taken, content[taken:])

@@ -143,10 +143,10 @@ def read_arrays(folder: Path, size: tuple[int, int]) -> Channel:
             f"{folder} holds images {images.dtype} {list(images.shape)} for labels {labels.dtype} "
             f"{list(labels.shape)}; uint8 {list(expected)} is expected, of the train channel's size"
         )
-    if not len(labels) or labels.min() < 0 or labels.max() >= MOST_OTHER_CLASSES:
+    if len(labels) < 2 or labels.min() < 0 or labels.max() >= MOST_OTHER_CLASSES:
         raise ChannelError(
-            f"{folder} holds no images, or a label outside 0 to {MOST_OTHER_CLASSES - 1:,}: nothing to "
-            "pretrain on"
+            f"{folder} holds fewer than two images, or a label outside 0 to {MOST_OTHER_CLASSES - 1:,}: "
+            "nothing to pretrain on"
         )
     return Channel(
         torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels.astype(np.int64))

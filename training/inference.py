@@ -109,16 +109,20 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def check_size(width: int, height: int) -> None:
+    """Raises ImageError for more pixels, or longer lines, than are worth a worker's time."""
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise ImageError(
+            f"the image has {width} x {height} pixels; at most {MAX_PIXELS} are taken, and {MAX_SIDE} a side"
+        )
+
+
 def decode_image(body: bytes) -> np.ndarray:
     """RGB pixels, uint8 [H, W, 3], turned as the camera's orientation tag says. Raises ImageError."""
     try:
         with Image.open(io.BytesIO(body), formats=("PNG", "JPEG")) as image:
             # The header is read, the pixels are not: a small body can claim gigabytes of them.
-            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-                raise ImageError(
-                    f"the image has {image.width} x {image.height} pixels; at most {MAX_PIXELS} are taken, "
-                    f"and {MAX_SIDE} a side"
-                )
+            check_size(*image.size)
             return np.asarray(rgb(image))
     except UnidentifiedImageError:
         raise ImageError("the body is no readable PNG or JPEG image") from None
@@ -156,12 +160,14 @@ def read_array(body: bytes) -> np.ndarray:
 def decode_array(body: bytes) -> Images:
     """uint8 [H, W], [H, W, 3] or, for many images, [N, H, W, 3]. Raises ImageError."""
     array = read_array(body)
-    if array.ndim == 2:
-        array = np.repeat(array[:, :, None], 3, axis=2)
-    if array.ndim not in (3, 4) or array.shape[-1] != 3:
+    if array.ndim not in (2, 3, 4) or (array.ndim > 2 and array.shape[-1] != 3):
         raise ImageError(
             f"the array's shape must be [H, W], [H, W, 3] or [N, H, W, 3], not {list(array.shape)}"
         )
+    height, width = array.shape[-3:-1] if array.ndim > 2 else array.shape
+    check_size(width, height)
+    if array.ndim == 2:
+        array = np.repeat(array[:, :, None], 3, axis=2)
     if array.ndim == 3:
         return Images([array])
     if len(array) > MAX_IMAGES:
@@ -169,9 +175,9 @@ def decode_array(body: bytes) -> Images:
     return Images(list(array), many=True)
 
 
-def input_fn(body: Any, content_type: str) -> Images:
+def input_fn(body: Any, content_type: str | None) -> Images:
     """The images of a request's body. Raises ImageError, a ValueError, if they cannot be had."""
-    kind = content_type.split(";")[0].strip().lower()
+    kind = (content_type or "").split(";")[0].strip().lower()
     if kind in IMAGE_TYPES:
         return Images([decode_image(bytes(body))])
     if kind == ARRAY_TYPE:

@@ -65,6 +65,7 @@ class Job:
         validation = self.run.validation
         self.owner = checkpoint.fingerprint(
             repr(trainer.recipe),
+            str(trainer.precision),  # what `auto` comes to on this device
             trainer.train.images,
             trainer.train.labels,
             validation.images,  # what an epoch says of them is part of the state

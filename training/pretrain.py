@@ -49,7 +49,7 @@ def pretrain(
     trainer = Trainer(replace(recipe, epochs=recipe.pretrain_epochs, patience=0), others, classes, device)
     folder, owner = (
         checkpoints / FOLDER,
-        checkpoint.fingerprint(repr(trainer.recipe), others.images, others.labels),
+        checkpoint.fingerprint(repr(trainer.recipe), str(trainer.precision), others.images, others.labels),
     )
     keeps = checkpoints.is_dir()
     if keeps and (state := checkpoint.load(folder, owner, log)):

@@ -18,6 +18,7 @@ from pipeline.steps.serving import container, recorded
 
 NAME = "RegisterModel"
 CONTENT_TYPES = ["image/png", "image/jpeg", "application/x-image"]
+ARRAYS = "application/x-npy"  # of our own serving code alone
 RESPONSE_TYPES = ["application/json"]
 # What evaluation.json has as texts for the registry; `pipeline.thresholds` reads them.
 THRESHOLD = ("confidence_threshold", "threshold_accuracy", "threshold_coverage")
@@ -58,6 +59,7 @@ def register_model_step(
     evaluate_model: ProcessingStep,
 ) -> ModelStep:
     settings = context.settings
+    arrays = [ARRAYS] if settings.algorithm == algorithms.PYTORCH else []
     evaluation = Join(on="/", values=[output_uri(evaluate_model, "evaluation"), "evaluation.json"])
     statistics = Join(on="/", values=[output_uri(prepare_data, "statistics"), "statistics.json"])
     metrics = ModelMetrics(
@@ -69,7 +71,7 @@ def register_model_step(
         create_model_package_from_containers,
         containers=[container(context, train_model)],
         model_package_group_name=settings.model_package_group,
-        content_types=CONTENT_TYPES,
+        content_types=[*CONTENT_TYPES, *arrays],
         response_types=RESPONSE_TYPES,
         inference_instances=[settings.endpoint_instance_type],
         transform_instances=[settings.endpoint_instance_type],

@@ -58,7 +58,7 @@ def tune_model_step(context: StepContext, prepare_data: ProcessingStep, tuning: 
         strategy=tuning.strategy,
         max_jobs=tuning.max_jobs,
         max_parallel_jobs=tuning.max_parallel_jobs,
-        random_seed=context.settings.seed + 1,  # the SDK takes 0 for none
+        random_seed=context.settings.seed % (2**31 - 1) + 1,  # the SDK takes 0 for none, the service an int32
     )
     # Tuning repeats what fails through no fault of its own by itself; no capacity at all is another matter.
     capacity = SageMakerJobStepRetryPolicy(

@@ -259,3 +259,15 @@ def test_a_review_is_looked_at_before_its_time_is_over():
     with pytest.raises(SettingsError, match=r"review_heartbeat_seconds \(86,400\) must be less than"):
         load(review=True, review_timeout_seconds=3600)
     load(review_timeout_seconds=3600)  # nobody reviews
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"seed": 2**64}, "seed must be between 0 and 9223372036854775807"),
+        ({"learning_rate": 1e-9}, "learning-rate must be between 1e-08 and 10"),
+    ],
+)
+def test_what_the_training_script_would_refuse_is_refused_before_an_instance_is_paid_for(given, said):
+    with pytest.raises(SettingsError, match=said):
+        load(**given)

@@ -92,6 +92,12 @@ def test_pretraining_may_be_tuned():
 # --- the definition ---
 
 
+@pytest.mark.parametrize("seed", [0, 2**31 - 2, 2**33])
+def test_any_seed_gives_one_that_the_service_takes(seed):
+    _, request = built(settings_module.load(tuning=True, seed=seed))
+    assert 1 <= request["HyperParameterTuningJobConfig"]["RandomSeed"] < 2**31
+
+
 @pytest.mark.parametrize("tuning", [False, True])
 def test_spot_instances_keep_their_checkpoints(tuning):
     settings = settings_module.load(

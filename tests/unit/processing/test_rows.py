@@ -60,7 +60,7 @@ def test_picks_from_latin1(case, data, segment):
     "text", [b"", b"abc", b"abcdefghi", b"\xc3\xc3\xc3\xc3\xc3\xc3", b"\xe2\x82\xacbcdef"]
 )
 def test_refuses_what_is_not_the_table(text):
-    with pytest.raises(ValueError, match=r"characters|codec|decode|encode"):
+    with pytest.raises(ValueError, match=r"its labels ask for 6|codec|decode|encode"):
         pick_from_latin1([text], RowChoice(np.array([0, 1]), 2, 3))
 
 
@@ -102,3 +102,13 @@ def test_another_shape_is_refused_or_kept_whole(protocol, data):
     except PickleContentError:
         return
     assert np.array_equal(loaded.get("data", loaded.get(b"data")), data)
+
+
+@pytest.mark.parametrize("there", [599, 601])
+def test_a_table_that_its_labels_do_not_go_with_is_told_as_that(there):
+    """Not as a damaged pickle: the bytes are as they were written."""
+    table = np.zeros((there, 3072), np.uint8)
+    content = pickle.dumps({"fine_labels": LABELS, "data": table}, 2)
+    choice = RowChoice(np.array([0, 1]), len(LABELS), 3072)
+    with pytest.raises(PickleContentError, match="its labels ask for 1,843,200"):
+        plain_pickle.load(io.BytesIO(content), len(content), "train", lambda _: choice)

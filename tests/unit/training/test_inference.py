@@ -201,6 +201,17 @@ def test_what_is_no_image_is_the_clients_mistake(body: bytes, content_type: str,
     assert "0x" not in str(caught.value)
 
 
+@pytest.mark.parametrize("shape", [(1, 40_000), (1, 40_000, 3), (2, 40_000, 1, 3)])
+def test_an_array_with_too_long_a_side_is_refused_before_it_is_resized(shape: tuple[int, ...]):
+    with pytest.raises(inference.ImageError, match="32768 a side"):
+        inference.input_fn(npy(np.zeros(shape, np.uint8)), "application/x-npy")
+
+
+def test_no_content_type_is_the_clients_mistake():
+    with pytest.raises(inference.ImageError, match="content type None is not taken"):
+        inference.input_fn(b"", None)
+
+
 def test_pickled_array_is_refused():
     with pytest.raises(ValueError, match="uint8"):
         inference.input_fn(npy(np.array([object()], dtype=object)), "application/x-npy")
