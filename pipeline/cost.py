@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from pipeline import algorithms
+from pipeline import alarms, algorithms
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -66,7 +66,7 @@ def execution(settings: Settings, table: dict[str, Any]) -> list[Line]:
 def endpoint_month(settings: Settings, table: dict[str, Any], invocations: int) -> list[Line]:
     """A month of the environment's endpoint with so many invocations a month."""
     hosting = settings.hosting
-    lines = [Line("alarms", 4 * table["alarm_month"], "4 alarms")]
+    lines = [Line("alarms", len(alarms.KINDS) * table["alarm_month"], f"{len(alarms.KINDS)} alarms")]
     if hosting.serverless:
         seconds, memory = invocations * 0.1, hosting.serverless_memory_mb / 1024
         dollars = seconds * memory * table["serverless_gb_second"]

@@ -46,7 +46,7 @@ def test_a_batch_that_did_not_succeed_alarms_whatever_else_has_data(as_zero, met
     assert goes("BatchFailedAlarm", [datapoint("BatchFailedAlarm", as_zero, **metrics)])
 
 
-@pytest.mark.parametrize("name", ["serializer", "classifier", "filter", "batch"])
+@pytest.mark.parametrize("name", ["serializer", "classifier", "filter", "batch", "results"])
 def test_one_throttled_function_alarms_though_the_others_send_nothing(as_zero, name):
     assert datapoint("ThrottledAlarm", as_zero, **{name: 2}) == 2
     assert goes("ThrottledAlarm", [datapoint("ThrottledAlarm", as_zero, **{name: 2})])
