@@ -144,6 +144,7 @@ def _read_python_split(member: Member, chosen: np.ndarray, take: Take) -> None:
         rows = np.flatnonzero(chosen[labels])
         if "filenames" not in table:
             return RowChoice(rows, len(labels), PIXEL_BYTES)
+        # Twice the same is taken: files are named by their records, and no name is a path.
         names = _file_names(table["filenames"], member, len(labels))
 
         def hand_over(before: int, content: np.ndarray) -> None:

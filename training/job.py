@@ -35,7 +35,7 @@ CHECKPOINT_SECONDS = 10.0
 
 
 def cores() -> int:
-    """How many this process may use: a container's or a taskset's, not the machine's."""
+    """How many this process may be put on, as a cpuset or `taskset` says; no quota is seen."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

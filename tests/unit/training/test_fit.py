@@ -71,14 +71,22 @@ def test_without_an_average_the_network_itself_is_kept():
     assert trainer.result is trainer.network
 
 
-def test_last_images_of_an_uneven_epoch_take_their_turn():
+def test_last_images_of_an_uneven_epoch_take_their_turn(monkeypatch: pytest.MonkeyPatch):
     """12 images in steps of 5: two steps an epoch, and over the epochs every image is seen."""
     trainer = Trainer(Recipe(width=4, batch_size=5, epochs=20), channel(), 2, CPU)
-    seen: set[int] = set()
+    taken: list[list[int]] = []
+    batch = trainer._batch
+
+    def noted(indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        taken.append(indices.tolist())
+        return batch(indices)
+
+    monkeypatch.setattr(trainer, "_batch", noted)
     while trainer.epoch < 3:
         trainer.advance()
-        seen |= set(trainer.order[:10].tolist())
-    assert seen == set(range(12))
+    assert [len(indices) for indices in taken] == [5] * 6
+    assert all(not set(first) & set(second) for first, second in zip(taken[::2], taken[1::2], strict=True))
+    assert set().union(*taken) == set(range(12))
 
 
 def test_images_are_small_at_the_beginning_of_a_run_and_whole_at_its_end():
