@@ -6,9 +6,19 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 from PIL import Image
+from typer.testing import CliRunner
 
 from lambdas.deployer import handler as deployer
-from pipeline import approval, autoscaling, deployment, endpoint_template, endpoints, environments, registry
+from pipeline import (
+    approval,
+    autoscaling,
+    cli,
+    deployment,
+    endpoint_template,
+    endpoints,
+    environments,
+    registry,
+)
 from pipeline import clients as clients_module
 from pipeline import settings as settings_module
 from pipeline.endpoints import DeployError, NoEndpointError
@@ -347,6 +357,14 @@ def test_prod_takes_what_staging_serves(world):
     deployment.deploy(world.clients, staging, first)
     with pytest.raises(DeployError, match="prod takes what staging serves"):
         environments.require_staged(world.clients, prod, other)
+    deployment.deploy(world.clients, world.of("trial"), other)
+    asked = CliRunner().invoke(
+        cli.app,
+        ["endpoint", "promote", "--from", "trial", "--yes"],
+        env={f"SCONES_{name}": NAME for name in ("BUCKET", "MODEL_PACKAGE_GROUP", "ENDPOINT_NAME_PREFIX")},
+    )
+    assert isinstance(asked.exception, DeployError)
+    assert "prod takes what staging serves" in str(asked.exception)
     package = environments.staged_package(world.clients, prod, "staging")
     made = deployment.deploy(world.clients, prod, package)
     assert (made.package, made.environment) == (first.arn, "prod")

@@ -153,6 +153,11 @@ def test_start_tells_a_slip(scones, arguments, code, said):
         (["workflow", "deploy"], "the environment dev has no endpoint in service: `scones endpoint deploy "),
         (["workflow", "deploy", "--environment", "prod"], "the environment prod has no endpoint in service"),
         (["workflow", "deploy", "--endpoint", "nowhere"], "there is no endpoint nowhere"),
+        (
+            ["endpoint", "on-approval", "--environment", "prod", "--yes"],
+            "an approval alone deploys nothing to",
+        ),
+        (["endpoint", "promote", "--yes"], "the environment staging has no endpoint in service"),
         (["workflow", "list"], "the inference workflow is not deployed: run `scones workflow deploy`"),
         (["workflow", "run", "nowhere.png"], "nowhere.png is no file; an object is named as s3://bucket/key"),
         (
@@ -173,6 +178,11 @@ def test_what_is_not_there_is_told_in_one_sentence(scones, arguments, said):
     assert done.stderr.startswith(f"error: {said}")
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+
+
+def test_what_is_not_there_cannot_be_taken_away(scones):
+    done = scones("endpoint", "on-approval", "--remove", SCONES_ENDPOINT_NAME_PREFIX="nowhere")
+    assert (done.returncode, done.stdout) == (0, "there is no nowhere-deployment to take away\n")
 
 
 def test_local_stack_is_found_in_its_folder(tmp_path):
