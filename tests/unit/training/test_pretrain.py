@@ -9,7 +9,7 @@ import torch
 from tests.unit.training.test_train import TERMINATED, arguments, interrupt_after, same, weights
 from training import checkpoint, train
 from training.crossvalidate import Folds, Worker, answers, split
-from training.data import Channel
+from training.data import Channel, ChannelError, read_arrays
 from training.fit import Trainer
 from training.pretrain import pretrain, trunk_of
 from training.recipe import Recipe
@@ -146,3 +146,10 @@ def test_a_folder_that_is_not_there_is_told(
 ):
     assert train.main(arguments(channels, tmp_path, "--pretrain", str(tmp_path / "pretrian"))) == 1
     assert "pretrian/images.npy is missing" in capsys.readouterr().err
+
+
+def test_one_image_is_too_few_to_pretrain_on(tmp_path: Path):
+    """A small one has one value a channel at the end, which batch norm cannot take in training."""
+    folder = write_pretrain(tmp_path / "pretrain", images=1, classes=1)
+    with pytest.raises(ChannelError, match="fewer than two images"):
+        read_arrays(folder, (16, 16))

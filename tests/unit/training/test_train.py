@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from training import checkpoint, train
+from training import checkpoint, fit, train
 from training.crossvalidate import Worker
 from training.model import load_model, to_bytes
 
@@ -198,6 +198,20 @@ def test_ctrl_c_stops_as_a_signal_does(channels: Path, tmp_path: Path, monkeypat
     interrupt_after(monkeypatch, 2, signal.SIGINT)
     assert train.main(arguments(channels, tmp_path)) == 128 + signal.SIGINT
     assert not (tmp_path / "model" / "model.json").exists()
+
+
+def test_checkpoint_of_another_precision_is_not_taken(
+    channels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """As `auto` comes to another one on the next machine."""
+    (tmp_path / "checkpoints").mkdir()
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 2)
+        patch.setattr(fit, "precision_for", lambda *_: torch.float32)
+        assert train.main(arguments(channels, tmp_path)) == TERMINATED
+    monkeypatch.setattr(fit, "precision_for", lambda *_: torch.bfloat16)
+    assert train.main(arguments(channels, tmp_path)) == 0
+    assert "going on from" not in capsys.readouterr().out
 
 
 def test_checkpoint_of_another_run_is_not_taken(
