@@ -50,6 +50,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no label smoothing": {"label_smoothing": 0.0},
     "no moving average of the weights": {"ema": 0.0},
     "no flip averaging in prediction": {"flip_average": False},
+    "float32 where the processor has bfloat16": {"precision": "float32"},
 }
 
 
