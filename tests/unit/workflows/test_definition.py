@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lambdas.classifier import handler as classifier
 from localaws.cloudformation import templates
 from workflows import package
 from workflows.plan import INFERENCE
@@ -55,6 +56,10 @@ def test_every_task_has_limits_retries_and_catches(name):
         task["Retry"][0]["ErrorEquals"]
     )
     assert all(retry["JitterStrategy"] == "FULL" for retry in task["Retry"])
+
+
+def test_an_image_may_take_what_its_calls_may():
+    assert RESOURCES["Classifier"]["Properties"]["Timeout"] > 2 * classifier.CALL_SECONDS
 
 
 def test_the_machine_outlasts_its_tasks():
