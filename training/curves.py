@@ -53,7 +53,7 @@ def _draw_course(axes: Any, name: str, history: Sequence[Epoch]) -> None:
     for split, label in (("train", "training"), ("validation", "validation")):
         values = [getattr(epoch, f"{split}_{name}") for epoch in history]
         axes.plot([epoch.epoch for epoch in history], values, marker=".", label=label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes.set(xlabel="epoch", title=name)
     axes.legend()
 

@@ -54,3 +54,10 @@ def test_the_threshold_is_in_the_legend_and_not_on_the_curve(drawn, threshold, s
 def test_a_single_epoch_is_seen(drawn):
     lines = [line for axes in drawn(HISTORY[:1], None).axes for line in axes.lines]
     assert {line.get_marker() for line in lines} == {"."}
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 9])
+def test_epochs_are_whole_numbers(drawn, epochs):
+    figure = drawn(HISTORY[:epochs], None)
+    for axes in figure.axes:
+        assert all(tick == int(tick) for tick in axes.get_xticks())
