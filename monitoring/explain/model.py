@@ -67,6 +67,11 @@ def network(archive: Path) -> Model:
             model_archive.unpack(archive, Path(folder), (WEIGHTS, CARD))
         except model_archive.ArchiveError as error:
             raise ArchiveError(f"the model archive {error}") from None
+        for name in (CARD, WEIGHTS):
+            if not Path(folder, name).exists():
+                raise ArchiveError(
+                    f"the model archive has no {name}: this project's training did not make it"
+                )
         try:
             found, card = load_model(Path(folder))
         except ModelError as error:
