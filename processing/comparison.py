@@ -16,6 +16,11 @@ NO_PACKAGE = "none"
 UNKNOWN_DROP = 1.0
 
 
+def nothing_given() -> dict[str, Any]:
+    """Nobody said what to compare with, as when a person evaluates a model by hand."""
+    return _result(None, 0.0, "no approved model was given to compare with")
+
+
 def nothing_approved() -> dict[str, Any]:
     """There is nothing to be worse than."""
     return _result(None, 0.0, "no model is approved yet")
@@ -23,7 +28,10 @@ def nothing_approved() -> dict[str, Any]:
 
 def not_compared(package: str, reason: str) -> dict[str, Any]:
     """The approved model gave no answers, for this reason."""
-    summary = f"the approved model {name(package)} cannot be compared: {reason}"
+    summary = (
+        f"the approved model {name(package)} cannot be compared, which counts as a drop of {UNKNOWN_DROP:g}: "
+        f"{reason}"
+    )
     return _result(package, UNKNOWN_DROP, summary, reason=reason)
 
 

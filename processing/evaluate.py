@@ -147,11 +147,13 @@ def _check_names(names: tuple[str, ...]) -> None:
         )
 
 
-def compare(answers: Answers, package: str, place: Path | None, note: str = NO_NOTE) -> dict[str, Any]:
+def compare(answers: Answers, package: str | None, place: Path | None, note: str = NO_NOTE) -> dict[str, Any]:
     """evaluation.json's `comparison`: the approved model, which lies at `place`, asked about the same images.
 
     That it cannot be asked is no error of the new model: it is told, as `note` is, in place of numbers.
     """
+    if package is None:
+        return comparison.nothing_given()
     if package == comparison.NO_PACKAGE:
         return comparison.nothing_approved()
     if note != NO_NOTE or place is None:
@@ -232,13 +234,20 @@ def worst_mistakes_png(answers: Answers) -> bytes:
     confidence = answers.probabilities.max(axis=1)
     wrong = np.flatnonzero(answers.predicted != answers.labels)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")]
-    title = f"{len(wrong)} of {len(answers.labels)} wrong, the surest first"
     if not len(wrong):
-        chosen, title = np.argsort(confidence, kind="stable"), "no mistakes; the least sure"
+        chosen = np.argsort(confidence, kind="stable")
+    title = mistakes_title(len(wrong), len(answers.labels))
     tiles = [_tile(answers, int(row)) for row in chosen[:MISTAKES_SHOWN]]
     starts = range(0, len(tiles), MISTAKES_A_ROW)
     rows = [Row("" if start else title, tiles[start : start + MISTAKES_A_ROW]) for start in starts]
     return sheet_png(rows, cell_width=MISTAKE_WIDTH)
+
+
+def mistakes_title(wrong: int, images: int) -> str:
+    if not wrong:
+        return "no mistakes; the least sure"
+    which = "the surest first" if wrong <= MISTAKES_SHOWN else f"the {MISTAKES_SHOWN} surest"
+    return f"{wrong} of {images} wrong, {which}"
 
 
 def _tile(answers: Answers, row: int) -> Tile:
@@ -262,9 +271,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output-dir", required=True, type=Path)
     parser.add_argument("--classes", help="comma-separated; must be the model's own, in its order")
     parser.add_argument("--approved-model", type=Path, help="the approved model, to compare with; as --model")
-    parser.add_argument("--approved-package", default=comparison.NO_PACKAGE, help="its package's ARN")
+    parser.add_argument(
+        "--approved-package", help=f"its package's ARN; {comparison.NO_PACKAGE} if there is none"
+    )
     parser.add_argument("--approved-note", default=NO_NOTE, help="why it is not at --approved-model")
     given = parser.parse_args(arguments)
+    if given.approved_model and not given.approved_package:
+        parser.error("--approved-model: name its package too, with --approved-package")
     classes = tuple(name.strip() for name in given.classes.split(",")) if given.classes else None
     examples = read_channel(given.data)
     images = ((example.file, example.png) for example in examples)

@@ -17,13 +17,15 @@ NAME = "AccuracyTooLow"
 
 def accuracy_too_low_step(context: StepContext, evaluate_model: ProcessingStep) -> FailStep:
     message = [
-        "The model's accuracy of",
+        "The model was not registered. Its accuracy is ",
         measured(evaluate_model, ACCURACY),
-        "is under the threshold of",
+        ", and AccuracyThreshold asks for ",
         context.parameters.accuracy_threshold,
-        "or more than",
+        "; it is ",
+        measured(evaluate_model, "comparison.accuracy_drop"),
+        " under the approved model's, and MaxAccuracyDrop permits ",
         context.parameters.max_accuracy_drop,
-        "under the approved model's, so it was not registered:",
+        ": ",
         measured(evaluate_model, "comparison.summary"),
     ]
-    return FailStep(name=NAME, error_message=Join(on=" ", values=message))
+    return FailStep(name=NAME, error_message=Join(on="", values=message))

@@ -180,8 +180,8 @@ def test_model_that_is_too_bad_ends_the_demo_in_one_sentence(tmp_path):
     packed, uploaded, error = errors.strip().splitlines()
     assert "packing: 80 of 80 images" in packed
     assert uploaded.startswith("uploading photos.tar.gz ")
-    assert "AccuracyTooLow: The model's accuracy of 0." in error
-    assert "is under the threshold of 1" in error
+    assert "AccuracyTooLow: The model was not registered. Its accuracy is 0." in error
+    assert "and AccuracyThreshold asks for 1.0;" in error
     assert [path.name for path in out.iterdir()] == ["local-aws"]  # with the jobs' logs in it
     assert left_behind(out) == []
 

@@ -167,7 +167,7 @@ def test_gate_fails_with_both_numbers_and_registers_nothing(succeeded, clients, 
     execution, steps = execute(clients, settings, parameters)
     with pytest.raises(
         runs.ExecutionFailedError,
-        match=r"AccuracyTooLow: The model's accuracy of [01]\.\d* is under the threshold of 1\.5",
+        match=r"AccuracyTooLow: .* Its accuracy is [01]\.\d*, and AccuracyThreshold asks for 1\.5;",
     ):
         runs.require_success(execution, list(steps.values()))
     assert registry.packages(clients("sagemaker"), settings.model_package_group) == before
@@ -286,8 +286,9 @@ def test_a_model_that_cannot_be_compared_passes_only_where_any_drop_may(endpoint
         execution, steps = execute(clients, settings, strict)
         with pytest.raises(
             runs.ExecutionFailedError,
-            match=r"AccuracyTooLow: .* or more than 0.0 under the approved model's, so it was not registered"
-            r": the approved model pipeline-tests/\d+ cannot be compared: nothing is at s3://",
+            match=r"AccuracyTooLow: .* it is 1.0 under the approved model's, and MaxAccuracyDrop permits 0.0: "
+            r"the approved model pipeline-tests/\d+ cannot be compared, which counts as a drop of 1: "
+            r"nothing is at s3://",
         ):
             runs.require_success(execution, list(steps.values()))
         execution, _ = execute(clients, settings, QUICK | {"DataSource": archive})

@@ -158,9 +158,9 @@ def test_jobs_are_cached_retried_and_limited(steps):
 def test_failure_says_both_numbers(steps, parameters):
     message = resolve(steps["AccuracyTooLow"]["Arguments"]["ErrorMessage"], parameters)
     assert message == (
-        f"The model's accuracy of 0.5 is under the threshold of {parameters['AccuracyThreshold']} "
-        f"or more than {parameters['MaxAccuracyDrop']} under the approved model's, so it was not registered: "
-        "the approved model scones/1 has 0.6000 on the same 10 images"
+        "The model was not registered. Its accuracy is 0.5, and AccuracyThreshold asks for "
+        f"{parameters['AccuracyThreshold']}; it is 0.1 under the approved model's, and MaxAccuracyDrop "
+        f"permits {parameters['MaxAccuracyDrop']}: the approved model scones/1 has 0.6000 on the same 10 images"
     )
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from processing import comparison, metrics, model_archive, model_quality
-from processing.evaluate import main
+from processing.evaluate import main, mistakes_title
 from processing.job import JobError
 from processing.model_package import open_model
 
@@ -175,6 +175,18 @@ def test_predictions_and_picture(tmp_path, model, data):
         "predictions.jsonl",
         "worst_mistakes.png",
     ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "title"),
+    [
+        (0, "no mistakes; the least sure"),
+        (24, "24 of 100 wrong, the surest first"),
+        (29, "29 of 100 wrong, the 24 surest"),
+    ],
+)
+def test_the_picture_of_mistakes_says_whether_it_has_them_all(wrong, title):
+    assert mistakes_title(wrong, 100) == title
 
 
 def test_without_mistakes(tmp_path, model):
@@ -568,9 +580,22 @@ def test_the_same_classes_in_another_order_are_compared_by_name(tmp_path, model,
 
 
 def test_without_an_approved_model_there_is_nothing_to_be_worse_than(tmp_path, model, data):
-    found = evaluate(model, data, tmp_path / "out", "--approved-model", str(tmp_path))["comparison"]
+    none = ("--approved-model", str(tmp_path), "--approved-package", "none")
+    found = evaluate(model, data, tmp_path / "out", *none)["comparison"]
     assert (found["compared"], found["accuracy_drop"]) == (False, 0)
     assert found["summary"] == "no model is approved yet"
+
+
+def test_a_person_who_gives_nothing_to_compare_with_is_not_told_of_the_registry(tmp_path, model, data):
+    found = evaluate(model, data, tmp_path / "out")["comparison"]
+    assert (found["compared"], found["accuracy_drop"]) == (False, 0)
+    assert found["summary"] == "no approved model was given to compare with"
+
+
+def test_an_approved_model_without_its_package_is_not_passed_over(tmp_path, model, data, capsys):
+    with pytest.raises(SystemExit):
+        evaluate(model, data, tmp_path / "out", "--approved-model", str(model))
+    assert "name its package too, with --approved-package" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -593,7 +618,9 @@ def test_an_approved_model_that_cannot_be_asked_is_told_and_counts_as_the_larges
     found = compared(tmp_path, model, data, make(tmp_path / "approved"), *more)
     assert (found["compared"], found["accuracy_drop"], found["accuracy"]) == (False, 1, None)
     assert said in found["reason"]
-    assert found["summary"].startswith("the approved model scones/3 cannot be compared: ")
+    assert found["summary"].startswith(
+        "the approved model scones/3 cannot be compared, which counts as a drop of 1: "
+    )
 
 
 @given(st.integers(0, 400), st.integers(0, 400))
