@@ -286,8 +286,8 @@ def test_a_model_that_cannot_be_compared_passes_only_where_any_drop_may(endpoint
         execution, steps = execute(clients, settings, strict)
         with pytest.raises(
             runs.ExecutionFailedError,
-            match=r"AccuracyTooLow: .* it is 1.0 under the approved model's, and MaxAccuracyDrop permits 0.0: "
-            r"the approved model pipeline-tests/\d+ cannot be compared, which counts as a drop of 1: "
+            match=r"AccuracyTooLow: .* it is 1.0 under the approved model's, and MaxAccuracyDrop permits "
+            r"0.0: the approved model pipeline-tests/\d+ cannot be compared, which counts as a drop of 1: "
             r"nothing is at s3://",
         ):
             runs.require_success(execution, list(steps.values()))

@@ -160,7 +160,8 @@ def test_failure_says_both_numbers(steps, parameters):
     assert message == (
         "The model was not registered. Its accuracy is 0.5, and AccuracyThreshold asks for "
         f"{parameters['AccuracyThreshold']}; it is 0.1 under the approved model's, and MaxAccuracyDrop "
-        f"permits {parameters['MaxAccuracyDrop']}: the approved model scones/1 has 0.6000 on the same 10 images"
+        f"permits {parameters['MaxAccuracyDrop']}: "
+        "the approved model scones/1 has 0.6000 on the same 10 images"
     )
 
 
