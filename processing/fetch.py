@@ -165,9 +165,11 @@ def _read(file: FileIO, path: Path) -> bytes:
 
 
 def _unchanged(source: RemoteSource, version: str) -> bool:
+    """Whether the archive is still of this version; also where the server does not obey and sends it anew."""
     try:
-        with closing(source.open(unless=version).stream):
-            return False
+        answer = source.open(unless=version)
+        with closing(answer.stream):
+            return answer.version == version
     except UnchangedError:
         return True
     except TransferError:

@@ -31,6 +31,7 @@ class Behaviour:
     etag: str | None = '"v1"'
     ranges: bool = True
     sends_size: bool = True
+    conditional: bool = True  # answers 304 where nothing has changed
     chunked: bool = False  # in chunks of 100,000 bytes, whose last ends the body
     cuts: list[int] = field(default_factory=list)  # bytes of an answer's body before it breaks off
     failures: list[int] = field(default_factory=list)  # statuses
@@ -51,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", behaviour.location)
             self.end_headers()
             return
-        if behaviour.etag and self.headers.get("If-None-Match") == behaviour.etag:
+        if behaviour.etag and behaviour.conditional and self.headers.get("If-None-Match") == behaviour.etag:
             self.send_response(304)
             self.end_headers()
             return
@@ -270,6 +271,15 @@ def test_asks_whether_it_is_still_current_when_the_digest_is_not_known(server, c
     assert fetched(server, cache) == CONTENT
     assert [request.get("if-none-match") for request in server.behaviour.requests] == [None, '"v1"']
     server.behaviour = Behaviour(content=b"new" * 1000, etag='"v2"')
+    assert fetched(server, cache) == b"new" * 1000
+
+
+def test_a_server_that_sends_everything_all_the_same_is_not_read_again(server, cache):
+    server.behaviour.conditional = False
+    assert fetched(server, cache) == CONTENT
+    assert fetched(server, cache) == CONTENT
+    assert len(server.behaviour.requests) == 2  # the second one's body is left
+    server.behaviour.content, server.behaviour.etag = b"new" * 1000, '"v2"'
     assert fetched(server, cache) == b"new" * 1000
 
 
