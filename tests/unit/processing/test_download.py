@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -71,7 +72,8 @@ class Handler(BaseHTTPRequestHandler):
         if behaviour.etag:
             self.send_header("ETag", behaviour.etag)
         self.end_headers()
-        self.wfile.write(body[: behaviour.cuts.pop(0)] if behaviour.cuts else body)
+        with suppress(BrokenPipeError, ConnectionResetError):  # who has seen enough goes
+            self.wfile.write(body[: behaviour.cuts.pop(0)] if behaviour.cuts else body)
         if behaviour.then:
             self.server.behaviour = behaviour.then
 
