@@ -63,6 +63,8 @@ def _decoded(content: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
 def _rgb(image: Image.Image) -> Image.Image:
     """Upright, three channels of 8 bits; without a copy where it is that already."""
     image.load()  # where it is the pixels that are damaged, this says so, and not the tags
+    if image.mode == "P" and image.palette is None:
+        raise ValueError("its palette is missing")
     with suppress(*_BAD_IMAGE):  # of the tags: then it stays as it is
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):

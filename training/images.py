@@ -5,6 +5,7 @@ Shipped into the model's `code/` folder beside `inference.py`.
 
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from tokenize import TokenError
 
@@ -36,14 +37,15 @@ BAD_HEADER = (
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The image itself, turned as the camera's orientation tag says, where its tags can be read."""
-    try:
+    """The image itself, turned as the camera's orientation tag says, where its tags can be read.
+
+    Raises one of BAD_IMAGE where it is the pixels that are damaged.
+    """
+    image.load()  # before the tags: asked a second time, Pillow gives what it could not decode as black
+    if image.mode == "P" and image.palette is None:
+        raise ValueError("its palette is missing")  # black, too, or an assertion
+    with suppress(*BAD_IMAGE, TypeError, LookupError, ArithmeticError):
         ImageOps.exif_transpose(image, in_place=True)
-    except (*BAD_IMAGE, TypeError, LookupError, ArithmeticError):
-        try:
-            image.load()  # where it is the pixels that are damaged, this says so
-        except TypeError:  # as Pillow's decoders do when they are begun twice
-            raise ValueError("its pixels are damaged") from None
     return image
 
 
