@@ -27,7 +27,7 @@ def unpack(archive: Path, folder: Path, only: Collection[str] = ()) -> None:
     try:
         _check(archive)
         with tarfile.open(archive, "r:gz") as tar:
-            tar.extractall(folder, _named(tar, only) if only else None, filter="data")
+            tar.extractall(folder, _members(tar, only), filter="data")
     except tarfile.FilterError as error:
         raise ArchiveError(f"is refused: {error}") from None
     except (tarfile.TarError, OSError, ValueError, ArithmeticError, LookupError) as error:
@@ -50,7 +50,9 @@ def _check(archive: Path) -> None:
         raise ArchiveError(f"cannot be unpacked: it is damaged, take another copy ({error})") from None
 
 
-def _named(tar: tarfile.TarFile, names: Collection[str]) -> Iterator[tarfile.TarInfo]:
+def _members(tar: tarfile.TarFile, only: Collection[str]) -> Iterator[tarfile.TarInfo]:
     for member in tar:
-        if member.isfile() and member.name.removeprefix("./") in names:
+        if member.issparse():  # of any size, whatever the archive's
+            raise ArchiveError(f"is refused: {member.name} is a sparse file")
+        if not only or (member.isfile() and member.name.removeprefix("./") in only):
             yield member

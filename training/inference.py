@@ -133,7 +133,7 @@ def decode_image(body: bytes) -> np.ndarray:
 
 
 def read_array(body: bytes) -> np.ndarray:
-    """The uint8 array of a NumPy .npy file, without a copy. Raises ImageError.
+    """The images of a NumPy .npy file, without a copy. Raises ImageError.
 
     `numpy.load` would trust the header and ask for as much memory as it claims.
     """
@@ -151,6 +151,8 @@ def read_array(body: bytes) -> np.ndarray:
         raise ImageError(f"the body is no readable .npy file: {list(shape)} is no shape")
     if dtype != np.uint8 or 0 in shape or fortran_order:
         raise ImageError(f"the array must be of uint8 in C order and not empty, not {dtype} {list(shape)}")
+    if len(shape) not in (2, 3, 4) or (len(shape) > 2 and shape[-1] != 3):
+        raise ImageError(f"the array's shape must be [H, W], [H, W, 3] or [N, H, W, 3], not {list(shape)}")
     data = np.frombuffer(body, np.uint8, offset=file.tell())
     if data.size != math.prod(shape):
         raise ImageError(f"the .npy file holds {data.size} bytes of data, and its shape is {list(shape)}")
@@ -160,10 +162,6 @@ def read_array(body: bytes) -> np.ndarray:
 def decode_array(body: bytes) -> Images:
     """uint8 [H, W], [H, W, 3] or, for many images, [N, H, W, 3]. Raises ImageError."""
     array = read_array(body)
-    if array.ndim not in (2, 3, 4) or (array.ndim > 2 and array.shape[-1] != 3):
-        raise ImageError(
-            f"the array's shape must be [H, W], [H, W, 3] or [N, H, W, 3], not {list(array.shape)}"
-        )
     height, width = array.shape[-3:-1] if array.ndim > 2 else array.shape
     check_size(width, height)
     if array.ndim == 2:

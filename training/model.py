@@ -34,6 +34,7 @@ WHITENING_FLOOR = 0.05
 
 # What torch and Python raise on damaged files.
 UNREADABLE = (
+    ArithmeticError,
     AttributeError,
     LookupError,
     TypeError,

@@ -429,6 +429,17 @@ def test_a_model_that_unpacks_without_end_is_refused(tmp_path, model, data, monk
         evaluate(archive, data, tmp_path / "out")
 
 
+def test_a_file_that_claims_any_size_is_refused(tmp_path, model, data):
+    """As GNU tar writes a file with holes: four TiB of them take no room in the archive."""
+    archive = tmp_path / "model.tar.gz"
+    with tarfile.open(archive, "w:gz", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("model.json")
+        member.pax_headers = {"GNU.sparse.map": "0,0", "GNU.sparse.size": str(4 << 40)}
+        tar.addfile(member, io.BytesIO(b""))
+    with pytest.raises(JobError, match=r"model.tar.gz is refused: model.json is a sparse file"):
+        evaluate(archive, data, tmp_path / "out")
+
+
 @pytest.mark.parametrize("place", range(20))
 def test_a_damaged_model_ends_in_a_sentence(tmp_path, model, data, place):
     archive = pack_model(model, tmp_path / "model.tar.gz")

@@ -58,6 +58,14 @@ def npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def npy_of_dimensions(number: int) -> bytes:
+    """One byte of data, in a shape that NumPy itself cannot make from 65 dimensions on."""
+    file = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": (1,) * number}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + b"\1"
+
+
 def ask(model: inference.Classifier, body: bytes, content_type: str):
     return json.loads(
         inference.output_fn(inference.predict_fn(inference.input_fn(body, content_type), model))
@@ -191,6 +199,7 @@ def interlaced(content: bytes) -> bytes:
         (npy(np.zeros((4, 4, 2), np.uint8)), "application/x-npy", "shape"),
         (npy(np.zeros((1, 1, 4, 4, 3), np.uint8)), "application/x-npy", "shape"),
         (npy(np.zeros((inference.MAX_IMAGES + 1, 1, 1, 3), np.uint8)), "application/x-npy", "at most 1024"),
+        (npy_of_dimensions(70), "application/x-npy", "shape"),  # NumPy has no more than 64
     ],
 )
 def test_what_is_no_image_is_the_clients_mistake(body: bytes, content_type: str, says: str):
@@ -319,6 +328,7 @@ def test_a_model_of_the_time_before_channels_is_read(tmp_path: Path):
     [
         {"image_size": [0, 0]},
         {"image_size": [10_000_000, 9]},
+        {"image_size": [float("inf"), 9]},
         {"channels": [4, 12]},
         {"channels": [4, 12, 10_000_000]},
         {"channels": "4"},
