@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from processing import plain_pickle
-from processing.cifar100 import CHANNELS, FINE_LABEL_NAMES, IMAGE_SIDE, PIXEL_BYTES
-from processing.job import UnreadableError
+from processing.cifar100 import CHANNELS, FINE_LABEL_NAMES, IMAGE_SIDE, PIXEL_BYTES, UnknownClassError
+from processing.job import JobError, UnreadableError
 from processing.rows import PickedRows, RowChoice
 from processing.stream import ForwardFile
 from processing.tar_stream import Member, members
@@ -102,12 +102,23 @@ def read_records(
             raise ArchiveContentError(f'{archive} holds "{base}" twice, the second as {member.name}')
         seen.add(base)
         _check_alone(archive, seen, taken_by_other)
-        if len(seen) == 1:
-            chosen[list(wanted)] = True
-        read(member, chosen, take)
+        try:
+            if len(seen) == 1:
+                chosen[list(wanted)] = True
+            read(member, chosen, take)
+        except (UnreadableError, UnknownClassError) as error:
+            raise _with_hint(error, member) from None
     file.drain()
     if not taken_by_other:
         _check_complete(archive, seen)
+
+
+def _with_hint(error: JobError, member: Member) -> JobError:
+    """The error; elsewhere than in CIFAR-100's own folders with why the member was read at all."""
+    path = PurePosixPath(member.name)
+    if path.parent.name in _FOLDERS:
+        return error
+    return type(error)(f'{error}; a file called "{path.name}" is read as CIFAR-100\'s: rename what is none')
 
 
 def _check_alone(archive: str, seen: set[str], taken_by_other: str) -> None:
@@ -298,6 +309,7 @@ def _check_names(names: list[str], member: Member) -> None:
 
 _Read = Callable[[Member, np.ndarray, Take], None]
 
+_FOLDERS = ("cifar-100-python", "cifar-100-binary")
 _READERS: dict[str, _Read] = {
     "train": _read_python_split,
     "test": _read_python_split,

@@ -183,6 +183,16 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [("bicycle,motorcycle", "photos/meta: "), ("van,cargo_bike", "CIFAR-100 has no class")],
+)
+def test_a_file_that_is_called_as_one_of_cifar_100s_is_told_so(make_archive, tmp_path, classes, said):
+    archive = make_archive(("photos/meta", b"taken in May"), *many())
+    with pytest.raises(JobError, match=rf'^{said}.*; a file called "meta" is read as CIFAR-100.s'):
+        prepare(Options(str(archive), tuple(classes.split(",")), tmp_path / "out"))
+
+
 @pytest.mark.parametrize(("more", "said"), REFUSED.values(), ids=REFUSED)
 def test_what_is_refused_is_named(make_archive, tmp_path, more, said):
     with pytest.raises(JobError, match=said):
