@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from processing.layout import LARGEST_PRETRAIN_SIDE
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 Name = Literal["pytorch", "image-classification", "custom"]
-
-
-class ParameterError(Exception):
-    """A parameter of an execution that does not go with the definition."""
 
 
 PYTORCH: Name = "pytorch"
@@ -103,7 +98,6 @@ BUILT_IN_NAMES = frozenset(
 # For small images, then for large: https://docs.aws.amazon.com/sagemaker/latest/dg/IC-Hyperparameter.html
 BUILT_IN_LAYERS = ("20", "32", "44", "56", "110", "18", "34", "50", "101", "152", "200")
 _GPU = re.compile(r"ml\.(p2|p3|g4dn|g5)\.")
-_HAS_GPU = re.compile(r"ml\.[gp]\d")
 
 
 def texts(value: Any) -> Any:
@@ -111,7 +105,7 @@ def texts(value: Any) -> Any:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError('a JSON object is wanted, such as {"momentum": 0.8}') from None
     if not isinstance(value, dict):
         raise ValueError("a table of names and values is wanted")
@@ -152,8 +146,12 @@ def check(settings: Settings) -> None:
         raise ValueError("training_image_uri: the algorithm custom needs the image that trains")
     if algorithm == BUILT_IN and (settings.training_image_uri or settings.inference_image_uri):
         raise ValueError(f"training_image_uri and inference_image_uri: {BUILT_IN} has its own; choose custom")
+    known: set[str] = set()
     for name in sorted(settings.hyperparameters):
         known_as = script_name(name) if algorithm == PYTORCH else name
+        if known_as in known:
+            raise ValueError(f"hyperparameters: {name} is given twice, with a dash and with an underscore")
+        known.add(known_as)
         if known_as in OWN[algorithm] or name.startswith("sagemaker_"):
             raise ValueError(f"hyperparameters: {name} comes from the other settings or from the data")
         if algorithm == BUILT_IN and name not in BUILT_IN_NAMES:
@@ -166,26 +164,6 @@ def check(settings: Settings) -> None:
         _check_recipe(settings)
         if settings.tuning is not None:
             _check_search(settings, settings.tuning)
-
-
-def check_parameters(settings: Settings, parameters: Mapping[str, str]) -> None:
-    """Instances of an execution's own: their kind, with a GPU or without, is that of the definition's images.
-
-    Raises:
-        ParameterError: it is not, so that a GPU would be paid for and not used, or missed.
-    """
-    for name, setting in (
-        ("TrainingInstanceType", "training_instance_type"),
-        ("ProcessingInstanceType", "processing_instance_type"),
-    ):
-        given, upserted = parameters.get(name), getattr(settings, setting)
-        if name == "TrainingInstanceType" and settings.training_image_uri:
-            continue  # one's own image may be for both
-        if given and bool(_HAS_GPU.match(given)) != bool(_HAS_GPU.match(upserted)):
-            raise ParameterError(
-                f"{name}={given}: the definition's image is the one for {upserted}, and only one of the two "
-                f"has a GPU; set {setting} and run `scones pipeline upsert`"
-            )
 
 
 def _check_search(settings: Settings, tuning: Tuning) -> None:

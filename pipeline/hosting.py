@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from pipeline.numeric import Integer
+
 # No alias: a policy's resource is the key itself. Empty for none.
 KeyArn = Annotated[str, StringConstraints(pattern=r"^(arn:aws[a-z\-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+)?$")]
 STARTING_SECONDS = 1_800
@@ -18,8 +20,8 @@ class ScheduledCapacity(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     at: Annotated[str, StringConstraints(pattern=r"^(cron|at|rate)\(.+\)$")]
-    min_instances: Annotated[int, Field(ge=1, le=100)]
-    max_instances: Annotated[int, Field(ge=1, le=100)]
+    min_instances: Annotated[Integer, Field(ge=1, le=100)]
+    max_instances: Annotated[Integer, Field(ge=1, le=100)]
 
     @model_validator(mode="after")
     def _consistent(self) -> ScheduledCapacity:
@@ -38,25 +40,25 @@ class Hosting(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     instance_type: Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9\-]+\.[a-z0-9]+$")] | None = None
-    min_instances: Annotated[int, Field(ge=1, le=100)] = 1
-    max_instances: Annotated[int, Field(ge=1, le=100)] = 1
-    invocations_per_instance: Annotated[int, Field(ge=1)] = 1_000
+    min_instances: Annotated[Integer, Field(ge=1, le=100)] = 1
+    max_instances: Annotated[Integer, Field(ge=1, le=100)] = 1
+    invocations_per_instance: Annotated[Integer, Field(ge=1)] = 1_000
     schedule: tuple[ScheduledCapacity, ...] = ()
 
     traffic: Literal["all_at_once", "canary", "linear"] = "all_at_once"
-    step_percent: Annotated[int, Field(ge=10, le=50)] = 10
-    baking_seconds: Annotated[int, Field(ge=0, le=3_600)] = 0
+    step_percent: Annotated[Integer, Field(ge=10, le=50)] = 10
+    baking_seconds: Annotated[Integer, Field(ge=0, le=3_600)] = 0
 
     serverless: bool = False
     serverless_memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 2048
-    serverless_concurrency: Annotated[int, Field(ge=1, le=200)] = 5
+    serverless_concurrency: Annotated[Integer, Field(ge=1, le=200)] = 5
 
     kms_key: KeyArn | None = None
-    capture_percent: Annotated[int, Field(ge=1, le=100)] = 100
+    capture_percent: Annotated[Integer, Field(ge=1, le=100)] = 100
 
-    latency_alarm_ms: Annotated[int, Field(ge=1)] = 1_000
-    errors_alarm: Annotated[int, Field(ge=0)] = 0
-    no_traffic_minutes: Annotated[int, Field(ge=5, le=1_440)] = 60
+    latency_alarm_ms: Annotated[Integer, Field(ge=1)] = 1_000
+    errors_alarm: Annotated[Integer, Field(ge=0)] = 0
+    no_traffic_minutes: Annotated[Integer, Field(ge=5, le=1_440)] = 60
     alarm_topic: Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z\-]*:sns:\S+$")] | None = None
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import algorithms
+from pipeline import execution_parameters
 from pipeline.code import processing_code, training_code
 from pipeline.errors import is_missing
 
@@ -172,10 +172,10 @@ def start(
     """Starts an execution with some parameters other than their defaults, and returns its ARN.
 
     Raises:
-        ParameterError: an instance that the definition's images are not for.
+        ParameterError: one that would not be taken as a setting, or does not go with the definition's image.
         NoPipelineError: there is nothing to start.
     """
-    algorithms.check_parameters(settings, parameters)
+    execution_parameters.check(settings, parameters)
     extra = {"PipelineExecutionDisplayName": display_name} if display_name else {}
     try:
         response = clients("sagemaker").start_pipeline_execution(

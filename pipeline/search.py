@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.numeric import Integer, Number
 from training.recipe import Recipe
 
 # What a tuning job may search: the recipe's numbers, but for those that change what is measured or by whom.
@@ -34,10 +35,10 @@ class Tuning(BaseModel):
 
     strategy: Literal["Bayesian", "Random"] = "Bayesian"
     # SageMaker's default quotas.
-    max_jobs: Annotated[int, Field(ge=1, le=750)] = 12
-    max_parallel_jobs: Annotated[int, Field(ge=1, le=100)] = 2
+    max_jobs: Annotated[Integer, Field(ge=1, le=750)] = 12
+    max_parallel_jobs: Annotated[Integer, Field(ge=1, le=100)] = 2
     objective: Literal[*OBJECTIVES] = "heldout:accuracy"  # type: ignore[valid-type]
-    ranges: dict[str, tuple[float, float]] = Field(
+    ranges: dict[str, tuple[Number, Number]] = Field(
         default={
             "learning_rate": (0.02, 0.4),
             "batch_size": (16.0, 64.0),

@@ -5,12 +5,20 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, ValidationError, model_validator
+import pydantic_settings
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -22,6 +30,7 @@ from pydantic_settings import (
 from monitoring.limits import Feature, Limits
 from pipeline import algorithms
 from pipeline.hosting import DEFAULTS, Hosting, KeyArn, ScheduledCapacity
+from pipeline.numeric import Integer, Number
 from pipeline.search import Tuning, switch
 from processing.cifar100 import plain_name
 from processing.layout import CLASS_NAME
@@ -30,6 +39,7 @@ from training.recipe import PRESETS, Recipe
 PREFIX = "SCONES_"
 CONFIG_VARIABLE = "SCONES_CONFIG"
 CONFIG_FILE = "scones.toml"
+LONGEST_SHOWN = 200  # of a wrong value, in the sentence about it
 
 # The account that the local AWS plays, and names in it that need no set-up.
 LOCAL_ACCOUNT = "123456789012"
@@ -81,15 +91,6 @@ def _class_names(value: Any) -> Any:
     return tuple(plain_name(name) if isinstance(name, str) else name for name in names)
 
 
-def _no_boolean(value: Any) -> Any:
-    """Python counts `true` as 1, so pydantic takes it for a number; in a settings file it is a slip."""
-    if isinstance(value, bool):
-        raise ValueError("a number is wanted, not true or false")
-    return value
-
-
-Integer = Annotated[int, BeforeValidator(_no_boolean)]
-Number = Annotated[float, BeforeValidator(_no_boolean)]
 # Patterns of SageMaker's EntityName and PipelineName, S3's bucket names, and CreateRole's ARN.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$", max_length=63)]
 # An endpoint's name has 63 characters at most, of which 21 are kept for what makes it unique.
@@ -223,9 +224,21 @@ class Settings(BaseSettings):
             return values
         local = values.get("target", "local") == "local"
         names = _local_names(values) if local else {}
-        preset = PRESETS.get(values.get("preset", "default"), {})
+        preset = PRESETS.get(str(values.get("preset", "default")), {})
         names |= algorithms.DEFAULTS.get(str(values.get("algorithm")), {})
         return names | {key: preset[key] for key in preset.keys() & cls.model_fields.keys()} | values
+
+    @classmethod
+    def checked(cls, key: str, value: Any) -> Any:
+        """The value as the setting would have it, whatever the others are; as it is where there is none.
+
+        Raises pydantic's ValidationError.
+        """
+        if key not in cls.model_fields:
+            return value
+        field = cls.model_fields[key]
+        kind: Any = Annotated[field.annotation, *field.metadata]
+        return TypeAdapter(kind).validate_python(value)
 
     @model_validator(mode="after")
     def _complete(self) -> Settings:
@@ -318,10 +331,16 @@ def load(*, complete: bool = True, **options: Any) -> Settings:
         settings = Settings(**given)
     except ValidationError as error:
         raise SettingsError(_sentence(error, given)) from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{config_file(os.environ)} is not TOML: {error}") from None
+    except pydantic_settings.SettingsError as error:
+        key = re.search(r'field "(\w+)"', str(error))
+        variable = PREFIX + key[1].upper() if key else "a variable"
+        raise SettingsError(f"{variable} is a table, to be written as JSON: {error.__cause__}") from None
     except UnicodeDecodeError:  # TOML 1.0: a file must be valid UTF-8
         raise SettingsError(f"{config_file(os.environ)} is not TOML: it is no UTF-8 text") from None
+    except ValueError as error:  # TOMLDecodeError, or Python's own of a number that is too long
+        raise SettingsError(f"{config_file(os.environ)} is not TOML: {error}") from None
+    except RecursionError:
+        raise SettingsError("the settings, in a variable or a file, are nested too deeply") from None
     if complete:
         require_complete(settings)
     return settings
@@ -382,4 +401,6 @@ def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:
         table = next((TABLES[part] for part in reversed(keys[:-1]) if part in TABLES), Settings)
         return f"{where} is no setting; {_known(keys[-1], table.model_fields)}"
     message = message[:1].lower() + message[1:]
-    return f"{where}: {message} (it is {first['input']!r})"
+    given_as = repr(first["input"])
+    shown = given_as if len(given_as) <= LONGEST_SHOWN else f"{given_as[:LONGEST_SHOWN]}…"
+    return f"{where}: {message} (it is {shown})"

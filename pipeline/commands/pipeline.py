@@ -78,15 +78,17 @@ def start(
     as_json: Json = False,
 ) -> None:
     """Start an execution and print its ARN."""
-    given = dict(_assignment(text) for text in parameters or [])
+    given = _assignments(parameters or [])
     if data is not None and "DataSource" in given:
         raise typer.BadParameter("--data and --set DataSource=… say the same: give one of them")
     settings, clients = connect(context)
-    from pipeline import archives, console, runs
+    from pipeline import archives, console, execution_parameters, runs
     from pipeline.revision import code_revision
 
+    # A slip, or that there is no pipeline, is told before anything is packed.
+    execution_parameters.check(settings, given)
     if data is not None:
-        archives.kind_of(data)  # what is no data, or has no pipeline, is told before anything is packed
+        archives.kind_of(data)
     current = runs.is_current(clients, settings)
     if not current:
         print(
@@ -213,8 +215,13 @@ def tuning(
     console.print_rows(rows, columns, "it has no training job yet")
 
 
-def _assignment(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise typer.BadParameter(f"{text!r} is not NAME=VALUE, such as Epochs=12")
-    return name, value
+def _assignments(texts: list[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE, such as Epochs=12")
+        if name in given:
+            raise typer.BadParameter(f"--set {name}=… is given twice")
+        given[name] = value
+    return given

@@ -131,6 +131,8 @@ def test_logs_are_followed_to_the_end_of_a_step(scones, tmp_path):
     [
         (["--data", "nowhere"], 1, "error: nowhere is no file; data is synthetic, cifar100, a URL, "),
         (["--data", "synthetic", "--set", "DataSource=cifar100"], 2, "give one of them"),
+        (["--set", "Epochs=1", "--set", "Epochs=2"], 2, "--set Epochs=… is given twice"),
+        (["--set", "AccuracyThreshold=85"], 1, "error: AccuracyThreshold=85: input should be less than or"),
     ],
 )
 def test_start_tells_a_slip(scones, arguments, code, said):

@@ -258,6 +258,10 @@ def test_hyperparameters_over_the_defaults():
             {"algorithm": "image-classification", "hyperparameters": {"num_training_samples": 9}},
             "hyperparameters: num_training_samples comes from the other settings or from the data",
         ),
+        (
+            {"hyperparameters": {"ema": 0, "calibration_folds": 0, "calibration-folds": 3}},
+            "folds is given twice",
+        ),
         ({"hyperparameters": {"sagemaker_program": "x"}}, "sagemaker_program comes from"),
         (
             {"algorithm": "image-classification", "hyperparameters": {"num_layers": 57}},
@@ -299,28 +303,3 @@ def test_is_built_offline_and_the_same_each_time(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     settings = settings_module.load(algorithm="image-classification")
     assert definition_json(settings, **CODE) == definition_json(settings, **CODE)
-
-
-@pytest.mark.parametrize(
-    ("given", "refused"),
-    [
-        ({"TrainingInstanceType": "ml.g4dn.xlarge"}, "set training_instance_type and run"),
-        ({"ProcessingInstanceType": "ml.p3.2xlarge"}, "set processing_instance_type and run"),
-        ({"TrainingInstanceType": "ml.c5.4xlarge", "Epochs": "3"}, None),
-    ],
-)
-def test_instances_of_an_execution_are_of_the_kind_that_the_images_are_for(given, refused):
-    settings = settings_module.load()
-    if refused is None:
-        algorithms.check_parameters(settings, given)
-        return
-    with pytest.raises(algorithms.ParameterError, match=refused):
-        algorithms.check_parameters(settings, given)
-
-
-def test_an_image_of_ones_own_may_be_for_both():
-    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/train:1"
-    algorithms.check_parameters(
-        settings_module.load(algorithm="custom", training_image_uri=image),
-        {"TrainingInstanceType": "ml.g5.xlarge"},
-    )

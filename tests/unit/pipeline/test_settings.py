@@ -119,6 +119,9 @@ def test_unknown_key_in_file_is_named(tmp_path):
             '[[environments.prod.schedule]]\nat = "cron(a)"\nmin_instance = 2\nmax_instances = 2',
             r"^environments\.prod\.schedule\.0\.min_instances in scones\.toml: field required",
         ),
+        ("[tuning]\nmax_jobs = true", r"^tuning\.max_jobs in scones\.toml: a number is wanted, not true"),
+        ("[tuning.ranges]\nwidth = [true, 48]", r"^tuning\.ranges\.width in .* a number is wanted, not true"),
+        ("[environments.prod]\nmax_instances = true", r"^environments\.prod\.max_instances in .* a number"),
         ("[tuning]\nmax_job = 3", r"^tuning\.max_job in scones\.toml is no .*did you mean max_jobs\?$"),
     ],
 )
@@ -161,6 +164,37 @@ def test_file_that_is_no_text_is_named(tmp_path):
     (tmp_path / "scones.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match=r"^scones\.toml is not TOML: it is no UTF-8 text$"):
         load()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('preset = ["fast"]', r"preset in scones\.toml: input should be 'default' or 'fast'"),
+        ("[preset]", r"preset in scones\.toml: input should be 'default' or 'fast'"),
+        (f"epochs = {'9' * 5000}", r"scones\.toml is not TOML: "),
+        (f"classes = {'[' * 3000}", "nested too deeply"),
+    ],
+    ids=["a list", "a table", "a long number", "a deep list"],
+)
+def test_whatever_the_file_holds_is_an_error_in_words(tmp_path, text, said):
+    write(tmp_path, text)
+    with pytest.raises(SettingsError, match=said):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("SCONES_ENVIRONMENTS", "{bad", "SCONES_ENVIRONMENTS is a table, to be written as JSON: Expecting"),
+        ("SCONES_HYPERPARAMETERS", "[" * 5000, "SCONES_HYPERPARAMETERS: a JSON object is wanted"),
+        ("SCONES_EPOCHS", "9" * 5000, "SCONES_EPOCHS: "),
+    ],
+)
+def test_whatever_a_variable_holds_is_an_error_in_words(monkeypatch, variable, value, said):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"^{said}") as caught:
+        load()
+    assert len(str(caught.value)) < 500
 
 
 def test_class_named_twice(monkeypatch):
