@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from pipeline import algorithms
 
 if TYPE_CHECKING:
@@ -46,9 +44,8 @@ def _setting(parameter: str) -> str:
 def _value(settings: Settings, name: str, text: str) -> Any:
     try:
         return type(settings).checked(_setting(name), text)
-    except ValidationError as error:
-        message = re.sub(r"^Value error, ", "", error.errors()[0]["msg"])
-        raise ParameterError(f"{name}={text}: {message[:1].lower()}{message[1:]}") from None
+    except ValueError as error:
+        raise ParameterError(f"{name}={text}: {error}") from None
 
 
 def _check_instances(settings: Settings, parameters: Mapping[str, str]) -> None:

@@ -232,13 +232,16 @@ class Settings(BaseSettings):
     def checked(cls, key: str, value: Any) -> Any:
         """The value as the setting would have it, whatever the others are; as it is where there is none.
 
-        Raises pydantic's ValidationError.
+        Raises ValueError, with what is wrong about it.
         """
         if key not in cls.model_fields:
             return value
         field = cls.model_fields[key]
         kind: Any = Annotated[field.annotation, *field.metadata]
-        return TypeAdapter(kind).validate_python(value)
+        try:
+            return TypeAdapter(kind).validate_python(value)
+        except ValidationError as error:
+            raise ValueError(_message(error.errors()[0])) from None
 
     @model_validator(mode="after")
     def _complete(self) -> Settings:
@@ -379,10 +382,16 @@ def _known(key: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
 
 
+def _message(first: Mapping[str, Any]) -> str:
+    """What pydantic says of a problem, to go on in a sentence with."""
+    text = re.sub(r"^Value error, ", "", first["msg"])
+    return text[:1].lower() + text[1:]
+
+
 def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:
     """The first problem in one sentence: which key, where it was set, what is wrong with it."""
     first = error.errors()[0]
-    message = re.sub(r"^Value error, ", "", first["msg"])
+    message = _message(first)
     if not first["loc"]:
         return message
     # Of a list of plain values the value is shown, which says more than its place.
@@ -400,7 +409,6 @@ def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:
     if first["type"] == "extra_forbidden":
         table = next((TABLES[part] for part in reversed(keys[:-1]) if part in TABLES), Settings)
         return f"{where} is no setting; {_known(keys[-1], table.model_fields)}"
-    message = message[:1].lower() + message[1:]
     given_as = repr(first["input"])
     shown = given_as if len(given_as) <= LONGEST_SHOWN else f"{given_as[:LONGEST_SHOWN]}…"
     return f"{where}: {message} (it is {shown})"
